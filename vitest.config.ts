@@ -1,0 +1,22 @@
+// Three projects: unit needs only Node, contract needs real etcd, sshd and Docker, lab needs the shared lab.
+import { defineConfig } from 'vitest/config';
+
+const project = (name: string, testTimeout: number, extra: object = {}) => ({
+  test: {
+    name,
+    include: [`test/${name}/**/*.test.ts`],
+    testTimeout,
+    hookTimeout: Math.max(testTimeout, 120_000),
+    ...extra,
+  },
+});
+
+export default defineConfig({
+  test: {
+    projects: [
+      project('unit', 10_000),
+      project('contract', 60_000, { fileParallelism: false }),
+      project('lab', 300_000, { fileParallelism: false, sequence: { concurrent: false } }),
+    ],
+  },
+});
