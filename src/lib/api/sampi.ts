@@ -1,0 +1,83 @@
+// Sampi's API: one consistent view of the grid, and transactions that never break a resource constraint.
+import { z } from 'zod';
+import { Claim, Resources } from './job.js';
+import { HostBook, HostInfo } from './grid.js';
+import { HostName, JobId } from './names.js';
+
+/** A guard of somebody else's (a leader's election key) that rides in the outer transaction. */
+export const Guard = z.object({ key: z.string(), createRevision: z.number().int() });
+export type Guard = z.infer<typeof Guard>;
+
+/** A job that a scheduler wants booked on a host. The id is made before the call: a repeated call changes nothing. */
+export const ClaimRequest = z.object({
+  job: JobId,
+  template: z.string(),
+  owner: z.string().max(80),
+  resources: Resources,
+  /** How many host ports to hand out from the job range. */
+  ports: z.number().int().min(0).max(16).default(0),
+  /** Host ports that it must have; they come before the handed-out ones in the claim. */
+  fixedPorts: z.array(z.number().int().min(1).max(65535)).default([]),
+  /** The release's key, wrapped to the host. */
+  wrappedKey: z.string().optional(),
+});
+export type ClaimRequest = z.infer<typeof ClaimRequest>;
+export type ClaimRequestInput = z.input<typeof ClaimRequest>;
+
+/** What a transaction does to one host: new claims, and changed intentions for claims that exist. */
+export const HostChange = z.object({
+  claims: z.array(ClaimRequest).default([]),
+  want: z.array(z.object({ job: JobId, want: z.enum(['run', 'stop', 'lost']) })).default([]),
+});
+export type HostChange = z.infer<typeof HostChange>;
+
+export const TransactionRequest = z.object({
+  /** ULID made by the caller; the same id again finds what it did the first time. */
+  id: z.string().min(1).max(40),
+  mode: z.enum(['incremental', 'all-or-nothing']).default('incremental'),
+  guards: z.array(Guard).max(4).default([]),
+  hosts: z.record(HostName, HostChange),
+});
+export type TransactionRequest = z.infer<typeof TransactionRequest>;
+export type TransactionInput = z.input<typeof TransactionRequest>;
+
+/** Why a host refused: which constraint, and by how much (MiB, millicores, ports). */
+export const Rejection = z.object({
+  code: z.enum(['conflict', 'no_capacity', 'not_found', 'cordoned', 'exists']),
+  message: z.string(),
+  constraint: z.enum(['memory', 'cpu', 'port', 'host', 'cordon', 'job', 'template']).optional(),
+  short: z.number().optional(),
+});
+export type Rejection = z.infer<typeof Rejection>;
+
+export const HostOutcome = z.object({
+  ok: z.boolean(),
+  /** Jobs that are booked now, with what the claim says. */
+  claims: z.record(z.string(), Claim).default({}),
+  rejection: Rejection.optional(),
+  /** The book it was judged against, as it is after the transaction. */
+  book: HostBook.optional(),
+});
+export type HostOutcome = z.infer<typeof HostOutcome>;
+
+export const TransactionAnswer = z.object({
+  id: z.string(),
+  /** A guard did not hold: nothing was done, the caller is no leader any more. */
+  fenced: z.boolean().default(false),
+  revision: z.number().int(),
+  hosts: z.record(z.string(), HostOutcome),
+});
+export type TransactionAnswer = z.infer<typeof TransactionAnswer>;
+
+/** One host as the view shows it. */
+export const HostView = z.object({
+  info: HostInfo,
+  book: HostBook,
+  /** The agent's session is alive. */
+  alive: z.boolean(),
+});
+export type HostView = z.infer<typeof HostView>;
+
+/** A consistent snapshot of hosts at one etcd revision. */
+export const GridView = z.object({ revision: z.number().int(), hosts: z.record(z.string(), HostView) });
+export type GridView = z.infer<typeof GridView>;
