@@ -1,0 +1,68 @@
+#!/usr/bin/env node
+// Builds dist/: commands for oclif, the appliances' bundle with all it needs, and the command manifest.
+import { execFileSync } from 'node:child_process';
+import { cp, mkdir, rm } from 'node:fs/promises';
+import { readdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const dist = join(root, 'dist');
+
+/** Bundled CommonJS needs these names, which ES modules do not have. */
+const banner = [
+  "import { createRequire as __createRequire } from 'node:module';",
+  "import { fileURLToPath as __fileURLToPath } from 'node:url';",
+  "import { dirname as __pathDirname } from 'node:path';",
+  'const require = __createRequire(import.meta.url);',
+  'const __filename = __fileURLToPath(import.meta.url);',
+  'const __dirname = __pathDirname(__filename);',
+].join('\n');
+
+const common = {
+  absWorkingDir: root,
+  bundle: true,
+  platform: 'node',
+  format: 'esm',
+  splitting: true,
+  sourcemap: false,
+  logLevel: 'warning',
+  chunkNames: 'chunks/[name]-[hash]',
+};
+
+/** Builds everything; the result is complete or the old one stays. */
+export async function build() {
+  const esbuild = await import('esbuild');
+  await rm(dist, { recursive: true, force: true });
+  await mkdir(dist, { recursive: true });
+  const commands = readdirSync(join(root, 'src/commands'), { recursive: true })
+    .filter((file) => file.endsWith('.ts'))
+    .map((file) => join('src/commands', file));
+  await esbuild.build({
+    ...common,
+    target: 'node20',
+    entryPoints: commands,
+    outbase: 'src',
+    outdir: dist,
+    packages: 'external',
+  });
+  await esbuild.build({
+    ...common,
+    target: 'node24',
+    entryPoints: ['src/appliance.ts'],
+    outdir: join(dist, 'appliance'),
+    minify: true,
+    keepNames: true,
+    // Optional native parts of ssh2: it works without them.
+    external: ['cpu-features', '*.node'],
+    banner: { js: banner },
+  });
+  // etcd3 reads its protocol files from `../proto` of where its code lies: the folder beside `chunks`.
+  await cp(join(root, 'node_modules/etcd3/proto'), join(dist, 'appliance/proto'), { recursive: true });
+  execFileSync(process.execPath, [join(root, 'node_modules/oclif/bin/run.js'), 'manifest', root], {
+    cwd: root,
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await build();

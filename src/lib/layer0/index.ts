@@ -1,0 +1,13 @@
+// The public module of Layer 0: all that Layer 1 and the operator may use of it as code.
+export {
+  createHostBook,
+  gridView,
+  putTemplate,
+  releaseClaim,
+  runSampi,
+  SampiClient,
+  setCordon,
+  transact,
+  type Sampi,
+  type SampiPorts,
+} from './sampi/index.js';

@@ -1,0 +1,73 @@
+// The schedulers' way to Sampi: any live copy, the same transaction id again when an answer was lost.
+import { z } from 'zod';
+import { FlynnError, isFlynnError } from '../../api/errors.js';
+import { ports } from '../../api/grid.js';
+import type { Method } from '../../api/http.js';
+import { JobTemplate, type JobTemplateInput } from '../../api/job.js';
+import { GridView, TransactionAnswer, type TransactionInput } from '../../api/sampi.js';
+import type { ApplianceClients } from '../../appliance/client.js';
+
+const PutTemplateAnswer = z.object({ hash: z.string(), template: JobTemplate });
+
+/** What a scheduler asks of Sampi; the tests' fake has the same shape. */
+export interface Sampi {
+  transact(request: TransactionInput): Promise<TransactionAnswer>;
+  view(): Promise<GridView>;
+  putTemplate(input: JobTemplateInput): Promise<{ hash: string; template: JobTemplate }>;
+}
+
+/** Sampi over mTLS. `addresses` gives the copies in order of preference, the local one first. */
+export class SampiClient implements Sampi {
+  constructor(
+    private readonly clients: ApplianceClients,
+    private readonly addresses: () => readonly string[],
+    private readonly timeoutMs = 3_000,
+  ) {}
+
+  /** Commits a transaction. Throws the coded errors of `transact`; `unreachable` when no copy answers. */
+  transact(request: TransactionInput): Promise<TransactionAnswer> {
+    return this.anyCopy('POST', '/v1/transactions', TransactionAnswer, request);
+  }
+
+  /** One consistent view of all hosts. */
+  view(): Promise<GridView> {
+    return this.anyCopy('GET', '/v1/view', GridView);
+  }
+
+  /** Stores a template; returns its hash. */
+  putTemplate(input: JobTemplateInput): Promise<{ hash: string; template: JobTemplate }> {
+    return this.anyCopy('PUT', '/v1/templates', PutTemplateAnswer, input);
+  }
+
+  // Every call is idempotent (transactions by id, templates by content), so the next copy may be asked after any loss.
+  private async anyCopy<S extends z.ZodType>(
+    method: Method,
+    path: string,
+    schema: S,
+    body?: unknown,
+  ): Promise<z.infer<S>> {
+    let last: unknown;
+    for (const address of this.addresses()) {
+      try {
+        return await this.clients
+          .at(address, ports.sampi, this.timeoutMs)
+          .call(method, path, schema, { body });
+      } catch (error) {
+        if (
+          !isFlynnError(error, 'unreachable') &&
+          !isFlynnError(error, 'timeout') &&
+          !isFlynnError(error, 'no_quorum')
+        )
+          throw error;
+        last = error;
+      }
+    }
+    if (isFlynnError(last, 'no_quorum')) throw last;
+    throw new FlynnError({
+      code: 'unreachable',
+      message: 'no copy of sampi answers',
+      hint: 'flynn cluster status',
+      cause: last,
+    });
+  }
+}

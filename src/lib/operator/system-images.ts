@@ -1,0 +1,156 @@
+// The recipe of the appliances' images: what is built from what, named by content, with any Docker engine.
+import { createHash } from 'node:crypto';
+import { createWriteStream } from 'node:fs';
+import { mkdir, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { dirname, join, relative } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { createGzip } from 'node:zlib';
+import { pack } from 'tar-stream';
+import { z } from 'zod';
+import { FlynnError, isFlynnError } from '../api/errors.js';
+import type { Docker } from '../docker/port.js';
+
+/** One image: its folder below `templates/images`, what it is built on, and which appliances run from it. */
+interface Recipe {
+  name: string;
+  base?: string;
+  /** What the build context holds beside the image's own folder: the appliances' bundle, the buildpacks. */
+  context?: 'bundle' | 'buildpacks';
+  appliances: string[];
+}
+
+/** In the order of building. */
+const recipes: readonly Recipe[] = [
+  { name: 'base', appliances: [] },
+  { name: 'etcd', appliances: ['etcd'] },
+  { name: 'registry', appliances: ['registry'] },
+  { name: 'slugrunner', base: 'base', appliances: ['slugrunner'] },
+  { name: 'slugbuilder', base: 'base', context: 'buildpacks', appliances: ['slugbuilder'] },
+  { name: 'flynn', base: 'base', context: 'bundle', appliances: ['host', 'sampi', 'controller', 'seed'] },
+  { name: 'gateway', base: 'base', context: 'bundle', appliances: ['gateway'] },
+  { name: 'router', base: 'base', context: 'bundle', appliances: ['router'] },
+];
+
+/** What lies beside a bundle of images: names by appliance, and the content id of each name. */
+export const ImageManifest = z.object({
+  images: z.record(z.string(), z.string()),
+  ids: z.record(z.string(), z.string()),
+});
+export type ImageManifest = z.infer<typeof ImageManifest>;
+
+export interface BuildImagesOptions {
+  /** Folder of the package: holds `templates/images` and `dist/appliance`. */
+  root: string;
+  onProgress?: (text: string) => void;
+  signal?: AbortSignal;
+}
+
+type Files = Map<string, Buffer>;
+
+/**
+ * Builds what is not there yet and returns the names. Images are named by a hash of all that goes into them,
+ * so an image that exists is the right one. Throws `missing` when the bundle was not built.
+ */
+export async function buildSystemImages(docker: Docker, options: BuildImagesOptions): Promise<ImageManifest> {
+  const contexts = {
+    bundle: await readTree(join(options.root, 'dist', 'appliance')),
+    buildpacks: await readTree(join(options.root, 'templates', 'buildpacks')),
+  };
+  if (contexts.bundle.size === 0) {
+    throw new FlynnError({ code: 'missing', message: 'the appliances are not built', hint: 'npm run build' });
+  }
+  const refs: Record<string, string> = {};
+  const manifest: ImageManifest = { images: {}, ids: {} };
+  for (const recipe of recipes) {
+    const files = await readTree(join(options.root, 'templates', 'images', recipe.name));
+    const context = recipe.context;
+    if (context) for (const [path, content] of contexts[context]) files.set(`${context}/${path}`, content);
+    const base = recipe.base ? refs[recipe.base] : undefined;
+    const ref = `flynn/${recipe.name}:${hashOf(files, base)}`;
+    refs[recipe.name] = ref;
+    const id = (await idOf(docker, ref)) ?? (await build(docker, ref, files, base, options));
+    for (const appliance of recipe.appliances) {
+      manifest.images[appliance] = ref;
+      manifest.ids[ref] = id;
+    }
+  }
+  return manifest;
+}
+
+async function build(docker: Docker, ref: string, files: Files, base: string | undefined, options: BuildImagesOptions): Promise<string> {
+  options.onProgress?.(`building ${ref}`);
+  const context = pack();
+  for (const [name, content] of files) context.entry({ name, mode: name.endsWith('.sh') ? 0o755 : 0o644 }, content);
+  context.finalize();
+  return docker.images.build(Readable.from(context), {
+    tags: [ref],
+    ...(base ? { buildArgs: { BASE: base } } : {}),
+    labels: { 'flynn.system': 'image' },
+    timeoutMs: 900_000,
+    ...(options.signal ? { signal: options.signal } : {}),
+  });
+}
+
+async function idOf(docker: Docker, ref: string): Promise<string | undefined> {
+  try {
+    return (await docker.images.inspect(ref)).id;
+  } catch (error) {
+    if (isFlynnError(error, 'image_missing')) return undefined;
+    throw error;
+  }
+}
+
+function hashOf(files: Files, base: string | undefined): string {
+  const hash = createHash('sha256').update(base ?? '');
+  for (const [path, content] of [...files].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    hash.update(`\0${path}\0${content.length}\0`).update(content);
+  }
+  return hash.digest('hex').slice(0, 12);
+}
+
+async function readTree(root: string): Promise<Files> {
+  const files: Files = new Map();
+  const found = await readdir(root, { recursive: true, withFileTypes: true }).catch(() => []);
+  for (const entry of found) {
+    if (!entry.isFile()) continue;
+    const path = join(entry.parentPath, entry.name);
+    files.set(relative(root, path), await readFile(path));
+  }
+  return files;
+}
+
+/** Manifest that belongs to a bundle file. */
+export function manifestPath(bundle: string): string {
+  return bundle.replace(/\.tar(\.gz)?$/, '') + '.json';
+}
+
+/** Reads the manifest beside a bundle; throws `missing`, naming the file. */
+export async function readManifest(bundle: string): Promise<ImageManifest> {
+  const path = manifestPath(bundle);
+  try {
+    await stat(bundle);
+    return ImageManifest.parse(JSON.parse(await readFile(path, 'utf8')));
+  } catch (cause) {
+    throw new FlynnError({
+      code: 'missing',
+      message: `${bundle} with its manifest ${path} cannot be read`,
+      hint: 'leave --images out, and the images are built on the first host',
+      cause,
+    });
+  }
+}
+
+/** Writes images and manifest to `file` (`.tar.gz`) unless they lie there already. Returns true when it wrote. */
+export async function saveBundle(docker: Docker, manifest: ImageManifest, file: string): Promise<boolean> {
+  const there = await readManifest(file).catch(() => undefined);
+  if (there && JSON.stringify(there) === JSON.stringify(manifest)) return false;
+  await mkdir(dirname(file), { recursive: true });
+  const part = `${file}.part`;
+  const tar = await docker.images.save(Object.keys(manifest.ids));
+  // Level 1: the network of a laptop is slower than this, and a better level costs ten times the time.
+  await pipeline(tar, createGzip({ level: 1 }), createWriteStream(part));
+  await rename(part, file);
+  await writeFile(manifestPath(file), JSON.stringify(manifest, null, 2));
+  return true;
+}
