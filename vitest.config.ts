@@ -16,7 +16,7 @@ export default defineConfig({
     projects: [
       project('unit', 10_000),
       project('contract', 60_000, { fileParallelism: false }),
-      project('lab', 300_000, { fileParallelism: false, sequence: { concurrent: false } }),
+      project('lab', 300_000, { fileParallelism: false, globalSetup: ['test/lab/global.ts'] }),
     ],
   },
 });

@@ -41,7 +41,7 @@ export async function build() {
   await esbuild.build({
     ...common,
     target: 'node20',
-    entryPoints: commands,
+    entryPoints: [...commands, 'src/demo/main.ts'],
     outbase: 'src',
     outdir: dist,
     packages: 'external',

@@ -1,0 +1,41 @@
+// Command lines before oclif reads them: global flags may stand in front of the command (`flynn -a app ps`).
+
+/** Global flags that take a value, and those that take none. */
+const valued = new Set(['-a', '--app', '-c', '--cluster']);
+const bare = new Set(['--json']);
+
+/**
+ * Moves global flags that stand in front of the command behind its name. `ids` holds every command and topic with
+ * colons (`apps`, `apps:create`), so that a name of several words is known to end. A line without a command is
+ * returned unchanged.
+ * @param {readonly string[]} argv
+ * @param {ReadonlySet<string>} ids
+ * @returns {string[]}
+ */
+export function hoistGlobalFlags(argv, ids) {
+  const flags = [];
+  let at = 0;
+  while (at < argv.length) {
+    const word = argv[at];
+    if (valued.has(word) && at + 1 < argv.length) {
+      flags.push(word, argv[at + 1]);
+      at += 2;
+    } else if (bare.has(word) || /^(-[ac].+|--(app|cluster)=.*)$/.test(word)) {
+      flags.push(word);
+      at += 1;
+    } else break;
+  }
+  if (flags.length === 0 || at >= argv.length || argv[at].startsWith('-')) return [...argv];
+  let end = at + 1;
+  while (end < argv.length && ids.has(argv.slice(at, end + 1).join(':'))) end += 1;
+  return [...argv.slice(at, end), ...flags, ...argv.slice(end)];
+}
+
+/**
+ * True when the line asks for our version and nothing else.
+ * @param {readonly string[]} argv
+ * @returns {boolean}
+ */
+export function asksVersion(argv) {
+  return argv.length === 1 && (argv[0] === '--version' || argv[0] === '-v');
+}

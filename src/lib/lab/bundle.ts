@@ -1,0 +1,73 @@
+// Images for a lab's hosts: the appliances' bundle built with the machine's engine, and images of apps to try.
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { FlynnError } from '../api/errors.js';
+import { openLocalDocker } from '../docker/index.js';
+import { buildSystemImages, saveBundle } from '../operator/system-images.js';
+import { ensureBaseImages } from './base-images.js';
+import { ensureEngine } from './engine.js';
+import { buildImage } from './images.js';
+import { packageRoot } from './paths.js';
+import type { Lab, LabReport } from './types.js';
+
+/** Builds the appliances' images if they are not there, and their bundle; returns the bundle's file. */
+export async function labBundle(
+  report: LabReport,
+  options: { root?: string; signal?: AbortSignal } = {},
+): Promise<string> {
+  const root = options.root ?? packageRoot();
+  await ensureEngine(report, options.signal);
+  await ensureBaseImages(report, options.signal);
+  const docker = openLocalDocker();
+  try {
+    const manifest = await buildSystemImages(docker, {
+      root,
+      onProgress: (message) => report({ code: 'image.build', message }),
+      signal: options.signal,
+    });
+    const file = join(root, '.lab', 'images.tar.gz');
+    if (await saveBundle(docker, manifest, file)) report({ code: 'image.save', message: `wrote ${file}` });
+    return file;
+  } finally {
+    docker.close();
+  }
+}
+
+/** Builds an image from a folder with the machine's engine and loads it into the engine of every host of the lab. */
+export async function labImage(
+  lab: Lab,
+  contextDir: string,
+  tag: string,
+  report: LabReport,
+  signal?: AbortSignal,
+): Promise<void> {
+  report({
+    code: 'image.build',
+    message: `building ${tag} and loading it on ${lab.hosts.map(({ name }) => name).join(', ')}`,
+  });
+  await buildImage(contextDir, tag, { signal });
+  await Promise.all(lab.hosts.map((host) => load(tag, host.container, signal)));
+}
+
+/** `docker save TAG | docker exec -i HOST docker load`, without a shell. */
+async function load(tag: string, container: string, signal?: AbortSignal): Promise<void> {
+  const save = spawn('docker', ['save', tag], { stdio: ['ignore', 'pipe', 'inherit'], signal });
+  const into = spawn('docker', ['exec', '-i', container, 'docker', 'load'], {
+    stdio: [save.stdout, 'ignore', 'inherit'],
+    signal,
+  });
+  const [saved, loaded] = await Promise.all([save, into].map((child) => ended(child)));
+  if (saved !== 0 || loaded !== 0) {
+    throw new FlynnError({
+      code: 'failed',
+      message: `image ${tag} could not be loaded on ${container.slice(0, 12)}`,
+    });
+  }
+}
+
+function ended(child: ReturnType<typeof spawn>): Promise<number> {
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (code) => resolve(code ?? 1));
+  });
+}
