@@ -1,5 +1,5 @@
 // The two base images of everything: Debian bookworm and Node 24 on it. Pulled, or made where no registry answers.
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { FlynnError } from '../api/errors.js';
@@ -135,8 +135,7 @@ const npmPack = async (spec: string, dir: string, signal?: AbortSignal): Promise
 const NODE_DOCKERFILE = `FROM ${DEBIAN_IMAGE}
 COPY node /usr/local/bin/node
 COPY npm /usr/local/lib/node_modules/npm
-RUN chmod 755 /usr/local/bin/node \\
- && ln -s ../lib/node_modules/npm/bin/npm-cli.js /usr/local/bin/npm \\
+RUN ln -s ../lib/node_modules/npm/bin/npm-cli.js /usr/local/bin/npm \\
  && ln -s ../lib/node_modules/npm/bin/npx-cli.js /usr/local/bin/npx \\
  && chmod 755 /usr/local/lib/node_modules/npm/bin/*-cli.js \\
  && groupadd --gid 1000 node && useradd --uid 1000 --gid node --shell /bin/bash --create-home node \\
@@ -164,6 +163,8 @@ const makeNode = async (report: LabReport, signal?: AbortSignal): Promise<void> 
       run('tar', ['-xzf', file, '-C', ...rest], { timeoutMs: 60_000, signal });
     await untar(node, context, '--strip-components=2', 'package/bin/node');
     await untar(npm, join(context, 'npm'), '--strip-components=1');
+    // Here and not in the image: a chmod there would store the binary a second time.
+    await chmod(join(context, 'node'), 0o755);
     await writeFile(join(context, 'Dockerfile'), NODE_DOCKERFILE);
     await buildImage(context, NODE_IMAGE, { signal });
   });

@@ -2,8 +2,6 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { FlynnError } from '../api/errors.js';
-import { openLocalDocker } from '../docker/index.js';
-import { buildSystemImages, saveBundle } from '../operator/system-images.js';
 import { ensureBaseImages } from './base-images.js';
 import { ensureEngine } from './engine.js';
 import { buildImage } from './images.js';
@@ -18,6 +16,11 @@ export async function labBundle(
   const root = options.root ?? packageRoot();
   await ensureEngine(report, options.signal);
   await ensureBaseImages(report, options.signal);
+  // Loaded here: dockerode would slow every command of the lab down.
+  const [{ openLocalDocker }, { buildSystemImages, saveBundle }] = await Promise.all([
+    import('../docker/index.js'),
+    import('../operator/system-images.js'),
+  ]);
   const docker = openLocalDocker();
   try {
     const manifest = await buildSystemImages(docker, {

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { FlynnError } from '../api/errors.js';
-import { docker, imageId } from './docker-cli.js';
+import { docker, dockerAny, imageId } from './docker-cli.js';
 import { templatesDir } from './paths.js';
 import type { LabReport } from './types.js';
 
@@ -99,6 +99,15 @@ const hashOf = async (dir: string, ...extra: string[]): Promise<string> => {
   return hash.digest('hex').slice(0, 12);
 };
 
+/** Removes the images that an earlier state of the templates left; one that a lab still uses stays. */
+const removeOthers = async (tag: string, signal?: AbortSignal): Promise<void> => {
+  const [name = ''] = tag.split(':');
+  const tags = await docker(['images', '--format', '{{.Repository}}:{{.Tag}}', name], { signal });
+  for (const other of tags.split('\n')) {
+    if (other && other !== tag) await dockerAny(['rmi', other], { signal });
+  }
+};
+
 /** Tag of the lab host's image, made when its templates or its base have changed. */
 export const ensureHostImage = async (
   bare: boolean,
@@ -111,5 +120,6 @@ export const ensureHostImage = async (
   if (await imageId(tag, signal)) return tag;
   report({ code: 'image.build', message: `building the lab host image ${tag}` });
   await buildImage(dir, tag, { target: bare ? 'bare' : 'host', signal });
+  await removeOthers(tag, signal);
   return tag;
 };

@@ -61,8 +61,7 @@ export function startLoad(options: LoadOptions): Load {
   let longestGap = 0;
   let stopping = false;
   let timer: NodeJS.Timeout | undefined;
-  let finish: (result: LoadResult) => void;
-  const done = new Promise<LoadResult>((resolve) => (finish = resolve));
+  const { promise: done, resolve: finish } = deferred<LoadResult>();
 
   const good = (askedAt: number, body: string) => {
     const now = performance.now();
@@ -151,4 +150,10 @@ export function startLoad(options: LoadOptions): Load {
   timer = setInterval(beat, 5);
   options.signal?.addEventListener('abort', () => void stop(), { once: true });
   return { stop, done };
+}
+
+function deferred<T>(): { promise: Promise<T>; resolve: (value: T) => void } {
+  let resolve: (value: T) => void = () => undefined;
+  const promise = new Promise<T>((settle) => (resolve = settle));
+  return { promise, resolve };
 }
