@@ -60,7 +60,6 @@ export function startLoad(options: LoadOptions): Load {
   let lastGood = started;
   let longestGap = 0;
   let stopping = false;
-  let timer: NodeJS.Timeout | undefined;
   const { promise: done, resolve: finish } = deferred<LoadResult>();
 
   const good = (askedAt: number, body: string) => {
@@ -147,7 +146,7 @@ export function startLoad(options: LoadOptions): Load {
     }
     if (now - started >= options.maxMs) void stop();
   };
-  timer = setInterval(beat, 5);
+  const timer = setInterval(beat, 5);
   options.signal?.addEventListener('abort', () => void stop(), { once: true });
   return { stop, done };
 }

@@ -1,5 +1,6 @@
 // One build: source into the builder's job, its slug into the registry, an image out that every host can pull.
 import { PassThrough } from 'node:stream';
+import { StringDecoder } from 'node:string_decoder';
 import { AttachExit, frame, type Frame } from '../../api/attach.js';
 import { FlynnError } from '../../api/errors.js';
 import { ports as fixedPorts } from '../../api/grid.js';
@@ -127,12 +128,13 @@ async function feed(request: BuildRequest, job: AttachedJob): Promise<void> {
 
 async function read(request: BuildRequest, job: AttachedJob, stdout: PassThrough): Promise<AttachExit> {
   let line = '';
+  const text = new StringDecoder('utf8');
   try {
     for await (const { type, payload } of job.frames) {
       if (type === frame.stdout) {
         if (!stdout.destroyed && !stdout.write(Buffer.from(payload))) await writable(stdout);
       } else if (type === frame.stderr) {
-        line += payload.toString('utf8');
+        line += text.write(payload);
         const lines = line.split('\n');
         line = lines.pop() ?? '';
         for (const whole of lines) request.onLine(whole);
