@@ -26,9 +26,10 @@ const recipes: readonly Recipe[] = [
   { name: 'etcd', appliances: ['etcd'] },
   { name: 'registry', appliances: ['registry'] },
   { name: 'slugrunner', base: 'base', appliances: ['slugrunner'] },
-  { name: 'slugbuilder', base: 'base', context: 'buildpacks', appliances: ['slugbuilder'] },
+  { name: 'git', base: 'base', appliances: [] },
+  { name: 'slugbuilder', base: 'git', context: 'buildpacks', appliances: ['slugbuilder'] },
   { name: 'flynn', base: 'base', context: 'bundle', appliances: ['host', 'sampi', 'controller', 'seed'] },
-  { name: 'gateway', base: 'base', context: 'bundle', appliances: ['gateway'] },
+  { name: 'gateway', base: 'git', context: 'bundle', appliances: ['gateway'] },
   { name: 'router', base: 'base', context: 'bundle', appliances: ['router'] },
 ];
 
