@@ -24,7 +24,10 @@ export async function main(loadOptions) {
     fail(error);
   }
   // Unreferenced: fires only when something that should have been closed still keeps the process alive.
-  setTimeout(() => process.exit(), lingerMs).unref();
+  setTimeout(() => {
+    if (process.env.FLYNN_DEBUG) process.stderr.write('something was left open: ended by force\n');
+    process.exit();
+  }, lingerMs).unref();
 }
 
 // Commands report their own failures; what arrives here went wrong before one ran, such as an unknown name.

@@ -1,4 +1,4 @@
-// Programs that the contract tests drive for real (etcd, HAProxy, sshd, git): installed from the distribution when absent.
+// Programs that the contract tests drive for real (etcd, HAProxy, sshd, git, the registry): installed from the distribution when absent.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
@@ -11,6 +11,7 @@ const programs = {
   'openssh-client': 'ssh',
   git: 'git',
   curl: 'curl',
+  'docker-registry': 'docker-registry',
 };
 
 function installed(program) {

@@ -16,6 +16,10 @@ export const App = z.object({
   lastRelease: z.number().int().default(0),
   strategy: Strategy.default('all-at-once'),
   deployTimeoutMs: z.number().int().default(120_000),
+  /** Id of the deployment that is under way: one record tells what should run. */
+  deployment: z.string().optional(),
+  /** It is being taken away: its jobs stop, then its records go. */
+  destroying: z.boolean().optional(),
 });
 export type App = z.infer<typeof App>;
 

@@ -17,18 +17,18 @@ export async function labBundle(
   await ensureEngine(report, options.signal);
   await ensureBaseImages(report, options.signal);
   // Loaded here: dockerode would slow every command of the lab down.
-  const [{ openLocalDocker }, { buildSystemImages, saveBundle }] = await Promise.all([
+  const [{ openDocker }, { buildSystemImages, saveBundle }] = await Promise.all([
     import('../docker/index.js'),
     import('../operator/system-images.js'),
   ]);
-  const docker = openLocalDocker();
+  const docker = openDocker();
   try {
     const manifest = await buildSystemImages(docker, {
       root,
       onProgress: (message) => report({ code: 'image.build', message }),
       signal: options.signal,
     });
-    const file = join(root, '.lab', 'images.tar.gz');
+    const file = join(root, '.lab', 'images.tar');
     if (await saveBundle(docker, manifest, file)) report({ code: 'image.save', message: `wrote ${file}` });
     return file;
   } finally {

@@ -1,15 +1,15 @@
 // The recipe of the appliances' images: what is built from what, named by content, with any Docker engine.
 import { createHash } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
-import { mkdir, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
 import { pack } from 'tar-stream';
-import { z } from 'zod';
 import { FlynnError, isFlynnError } from '../api/errors.js';
 import type { Docker } from '../docker/port.js';
+import { manifestPath, openBundle, type ImageManifest } from './images.js';
 
 /** One image: its folder below `templates/images`, what it is built on, and which appliances run from it. */
 interface Recipe {
@@ -32,13 +32,6 @@ const recipes: readonly Recipe[] = [
   { name: 'gateway', base: 'git', context: 'bundle', appliances: ['gateway'] },
   { name: 'router', base: 'base', context: 'bundle', appliances: ['router'] },
 ];
-
-/** What lies beside a bundle of images: names by appliance, and the content id of each name. */
-export const ImageManifest = z.object({
-  images: z.record(z.string(), z.string()),
-  ids: z.record(z.string(), z.string()),
-});
-export type ImageManifest = z.infer<typeof ImageManifest>;
 
 export interface BuildImagesOptions {
   /** Folder of the package: holds `templates/images` and `dist/appliance`. */
@@ -121,36 +114,16 @@ async function readTree(root: string): Promise<Files> {
   return files;
 }
 
-/** Manifest that belongs to a bundle file. */
-export function manifestPath(bundle: string): string {
-  return bundle.replace(/\.tar(\.gz)?$/, '') + '.json';
-}
-
-/** Reads the manifest beside a bundle; throws `missing`, naming the file. */
-export async function readManifest(bundle: string): Promise<ImageManifest> {
-  const path = manifestPath(bundle);
-  try {
-    await stat(bundle);
-    return ImageManifest.parse(JSON.parse(await readFile(path, 'utf8')));
-  } catch (cause) {
-    throw new FlynnError({
-      code: 'missing',
-      message: `${bundle} with its manifest ${path} cannot be read`,
-      hint: 'leave --images out, and the images are built on the first host',
-      cause,
-    });
-  }
-}
-
-/** Writes images and manifest to `file` (`.tar.gz`) unless they lie there already. Returns true when it wrote. */
+/** Writes images and manifest to `file` (`.tar`, or `.tar.gz`) unless they lie there already. Returns true when it wrote. */
 export async function saveBundle(docker: Docker, manifest: ImageManifest, file: string): Promise<boolean> {
-  const there = await readManifest(file).catch(() => undefined);
-  if (there && JSON.stringify(there) === JSON.stringify(manifest)) return false;
+  const there = await openBundle(file).catch(() => undefined);
+  if (there && JSON.stringify(there.manifest) === JSON.stringify(manifest)) return false;
   await mkdir(dirname(file), { recursive: true });
   const part = `${file}.part`;
   const tar = await docker.images.save(Object.keys(manifest.ids));
   // Level 1: the network of a laptop is slower than this, and a better level costs ten times the time.
-  await pipeline(tar, createGzip({ level: 1 }), createWriteStream(part));
+  if (file.endsWith('.gz')) await pipeline(tar, createGzip({ level: 1 }), createWriteStream(part));
+  else await pipeline(tar, createWriteStream(part));
   await rename(part, file);
   await writeFile(manifestPath(file), JSON.stringify(manifest, null, 2));
   return true;

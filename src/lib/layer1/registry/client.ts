@@ -1,8 +1,9 @@
 // Client of a Docker registry (distribution API v2) over mTLS: blobs as streams, manifests by digest.
 import { createHash } from 'node:crypto';
-import { request, type Agent, type RequestOptions } from 'node:https';
+import { Agent, request, type RequestOptions } from 'node:https';
 import type { IncomingMessage } from 'node:http';
 import { FlynnError } from '../../api/errors.js';
+import { ports } from '../../api/grid.js';
 
 export const manifestType = 'application/vnd.docker.distribution.manifest.v2+json';
 export const configType = 'application/vnd.docker.container.image.v1+json';
@@ -255,4 +256,37 @@ export async function copyImage(
     await to.upload(repository, await from.openBlob(repository, blob));
   }
   await to.putManifest(repository, digest, source.text);
+}
+
+/** Copies what a tag stands for; nothing is sent when the other copy has the same under it. Throws `image_missing`. */
+export async function copyTag(
+  from: RegistryClient,
+  to: RegistryClient,
+  repository: string,
+  tag: string,
+): Promise<void> {
+  const source = await from.manifest(repository, tag);
+  if (!source)
+    throw new FlynnError({
+      code: 'image_missing',
+      message: `registry ${from.base} has no ${repository}:${tag}`,
+    });
+  if ((await to.manifest(repository, tag))?.digest === source.digest) return;
+  await copyImage(from, to, repository, source.digest);
+  await to.putManifest(repository, tag, source.text);
+}
+
+/** Clients of the copies of the registry that share one identity and its connections. */
+export function registryClients(identity: { ca: string; cert: string; key: string }): {
+  /** The copy at a host's address. */
+  at(address: string): RegistryClient;
+  /** Ends all kept-alive connections. */
+  close(): void;
+} {
+  const agent = new Agent({ ...identity, keepAlive: true, maxSockets: 32, minVersion: 'TLSv1.2' });
+  return {
+    at: (address) =>
+      new RegistryClient(`https://${address.includes(':') ? `[${address}]` : address}:${ports.registry}`, agent),
+    close: () => agent.destroy(),
+  };
 }

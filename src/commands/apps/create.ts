@@ -1,0 +1,62 @@
+// flynn apps:create: a new app, its route, and a git remote that leads to it.
+import { Args, Flags } from '@oclif/core';
+import { ControllerCommand } from '../../lib/access/command.js';
+
+interface Result {
+  app: string;
+  created: boolean;
+  /** Where it answers once it is deployed. */
+  domain: string;
+  /** What became of the git remote. */
+  remote: 'added' | 'same' | 'taken' | 'none';
+}
+
+export default class AppsCreate extends ControllerCommand<Result> {
+  static override description = 'create an app';
+  static override hiddenAliases = ['create'];
+  static override examples = [
+    '<%= config.bin %> apps:create hello',
+    '<%= config.bin %> apps:create hello --if-missing',
+  ];
+  static override args = {
+    name: Args.string({ description: 'name of the app (default: one is made up)' }),
+  };
+  static override flags = {
+    'if-missing': Flags.boolean({ description: 'an app that exists is fine' }),
+    remote: Flags.string({ description: 'name of the git remote to set', default: 'flynn' }),
+  };
+
+  async run(): Promise<Result> {
+    const { args, flags } = await this.parse(AppsCreate);
+    const [{ AppName }, { check }, { setRemote }, { formatGateway, parseGateway }] = await Promise.all([
+      import('../../lib/api/names.js'),
+      import('../../lib/access/check.js'),
+      import('../../lib/access/app.js'),
+      import('../../lib/access/context.js'),
+    ]);
+    const name = args.name === undefined ? undefined : check(AppName, args.name, 'app');
+    const { controller, context } = await this.access(flags.cluster);
+    const { app, created, domain } = await controller.createApp({ name, ifMissing: flags['if-missing'] });
+    const gateway = context.gateways[0];
+    const remote =
+      gateway === undefined
+        ? 'none'
+        : await setRemote(
+            this.terminal.cwd,
+            flags.remote,
+            `ssh://git@${formatGateway(parseGateway(gateway))}/${app.name}.git`,
+          );
+    if (remote === 'taken') {
+      this.report.warn(
+        `the git remote ${flags.remote} leads elsewhere and was left alone: choose another with --remote`,
+      );
+    }
+    return { app: app.name, created, domain, remote };
+  }
+
+  protected override render({ app, created, domain, remote }: Result): void {
+    this.print(created ? `created ${app}` : `${app} exists already`);
+    this.print(`  answers at http://${domain} once it is deployed`);
+    if (remote === 'added') this.print('  git remote added');
+  }
+}

@@ -1,0 +1,99 @@
+// The host appliance: wires the agent to etcd, Docker, disk and network, and serves its two ports.
+import { join } from 'node:path';
+import { ports } from '../../api/grid.js';
+import { configDirs, hostPaths, type ApplianceConfig } from '../../appliance/config.js';
+import { createLog, type Log } from '../../appliance/log.js';
+import { untilTerminated } from '../../appliance/run.js';
+import { serve, type ServeOptions } from '../../appliance/server.js';
+import { openApplianceStore } from '../../appliance/store.js';
+import { openDocker } from '../../docker/index.js';
+import { systemClock } from '../../util/clock.js';
+import { backoff } from '../../util/retry.js';
+import { cryptoRng } from '../../util/rng.js';
+import { releaseClaim, transact } from '../sampi/index.js';
+import { HostAgent } from './agent.js';
+import { attachUpgrade } from './attach.js';
+import { hostApi, mayCallAgent, plainHealth } from './api.js';
+import { fileCopy } from './disk.js';
+import { holdLease, refreshInfo } from './presence.js';
+import { networkProbe } from './probe.js';
+import { startRegistryForward } from './registry-forward.js';
+import { followRegistryHosts } from './registry-hosts.js';
+import { emptyState } from './state.js';
+
+/** Runs the agent until the process is told to end; containers go on as they are. */
+export async function runHost(config: ApplianceConfig): Promise<void> {
+  const file = config.host();
+  const log = createLog('host', file.host);
+  const stop = untilTerminated(log);
+  const identity = config.identity('host');
+  const wrapPrivateKey = config.file(configDirs.host, 'wrap.key').trim();
+  const store = await openApplianceStore(config, 'host');
+  const docker = openDocker({ socketPath: process.env.FLYNN_DOCKER_SOCKET });
+  const clock = systemClock;
+  const rng = cryptoRng;
+  const copyPath = join(process.env.FLYNN_DATA ?? hostPaths.data, 'agent', 'state.json');
+  const host = { name: file.host, address: file.address, control: file.roles.includes('control') };
+  const agent = new HostAgent({
+    state: emptyState(host, clock.mono()),
+    store,
+    docker,
+    sampi: { transact, releaseClaim },
+    clock,
+    rng,
+    log,
+    wrapPrivateKey,
+    probe: networkProbe,
+    disk: fileCopy(copyPath, (error) =>
+      log.error(
+        { error: String(error), copyPath },
+        'the copy of the claims cannot be read: it is left aside',
+      ),
+    ),
+  });
+  const presence = { store, clock, rng, log, file, wrapPrivateKey };
+  const addresses = followRegistryHosts(presence, stop);
+  const forward = startRegistryForward({ identity, addresses, log, clock });
+  const running = Promise.all([
+    agent.run(stop),
+    holdLease(presence, stop),
+    refreshInfo(presence, stop),
+    listen(
+      {
+        app: hostApi(agent, log, mayCallAgent),
+        host: file.address,
+        port: ports.agent,
+        identity,
+        onUpgrade: attachUpgrade(agent, mayCallAgent, stop),
+      },
+      log,
+      stop,
+    ),
+    listen({ app: plainHealth(), host: file.address, port: ports.agentHealth }, log, stop),
+  ]);
+  log.info({ host: file.host, port: ports.agent }, 'host agent runs');
+  await running;
+  await forward.close();
+  docker.close();
+  await store.close();
+}
+
+/** Serves until the signal is aborted; a port that is taken is tried again, because its old owner may be on its way out. */
+const listen = async (options: ServeOptions, log: Log, stop: AbortSignal): Promise<void> => {
+  for (let failures = 0; !stop.aborted;) {
+    try {
+      const server = await serve(options);
+      await new Promise<void>((resolve) => {
+        if (stop.aborted) resolve();
+        else stop.addEventListener('abort', () => resolve(), { once: true });
+      });
+      server.close();
+      server.closeAllConnections();
+      return;
+    } catch (error) {
+      failures += 1;
+      log.error({ port: options.port, error: String(error) }, 'port not open, trying again');
+      await systemClock.sleep(backoff(failures, cryptoRng), stop).catch(() => undefined);
+    }
+  }
+};

@@ -1,0 +1,106 @@
+// From what HAProxy has to what it should have: runtime commands where they suffice, a reload where they do not. Pure.
+import { takenOut, type Desired, type Server } from './state.js';
+
+/** A server as HAProxy has it. `out`: in maintenance, takes no new requests. */
+export interface RunningServer {
+  address: string;
+  port: number;
+  out: boolean;
+}
+
+/** What a worker of HAProxy has. */
+export interface Running {
+  skeleton: string;
+  backends: Map<string, Map<string, RunningServer>>;
+  map: Map<string, string>;
+}
+
+/** One step at run time. */
+export type Change =
+  | { op: 'add'; backend: string; server: Server; out: boolean }
+  | { op: 'move'; backend: string; server: Server }
+  | { op: 'up'; backend: string; id: string }
+  /** `kill`: the open sessions are closed, because nobody will answer them. */
+  | { op: 'out'; backend: string; id: string; kill: boolean }
+  | { op: 'map-add' | 'map-set'; domain: string; service: string }
+  | { op: 'map-del'; domain: string };
+
+/** What to do. A reload needs the configuration and map on disk, as every plan does. */
+export type Plan = { kind: 'reload'; why: string } | { kind: 'runtime'; changes: Change[] };
+
+/** More steps than this take longer one by one than a reload does. */
+const maxRuntimeChanges = 1_000;
+
+/** The plan. Capacity comes before it goes: servers are added, then domains moved, then servers taken out. */
+export function plan(desired: Desired, running: Running, skeleton: string): Plan {
+  if (running.skeleton !== skeleton) return { kind: 'reload', why: 'the settings changed' };
+  for (const service of desired.services.keys()) {
+    if (!running.backends.has(service)) return { kind: 'reload', why: `${service} is new` };
+  }
+  const servers = planServers(desired, running);
+  const isOut = (change: Change): boolean => change.op === 'out';
+  const changes = [
+    ...servers.filter((change) => !isOut(change)),
+    ...planMap(desired.routes, running.map),
+    ...servers.filter(isOut),
+  ];
+  if (changes.length > maxRuntimeChanges) return { kind: 'reload', why: `${changes.length} changes` };
+  return { kind: 'runtime', changes };
+}
+
+/** The changes of the servers alone, in the backends that the worker has. */
+export function planServers(desired: Desired, running: Pick<Running, 'backends'>): Change[] {
+  return [...running.backends].flatMap(([name, has]) =>
+    planBackend(name, desired.services.get(name) ?? [], has, desired.suspects),
+  );
+}
+
+function planBackend(
+  backend: string,
+  wanted: readonly Server[],
+  has: ReadonlyMap<string, RunningServer>,
+  suspects: ReadonlySet<string>,
+): Change[] {
+  const changes: Change[] = [];
+  const out = takenOut(wanted, suspects);
+  const known = new Set<string>();
+  for (const server of wanted) {
+    known.add(server.id);
+    const now = has.get(server.id);
+    const shouldBeOut = out.has(server.id);
+    if (!now) {
+      changes.push({ op: 'add', backend, server, out: shouldBeOut });
+      continue;
+    }
+    if (now.address !== server.address || now.port !== server.port)
+      changes.push({ op: 'move', backend, server });
+    if (now.out && !shouldBeOut) changes.push({ op: 'up', backend, id: server.id });
+    if (!now.out && shouldBeOut) changes.push({ op: 'out', backend, id: server.id, kill: true });
+  }
+  for (const [id, server] of has) {
+    if (!known.has(id) && !server.out) changes.push({ op: 'out', backend, id, kill: false });
+  }
+  return changes;
+}
+
+function planMap(wanted: ReadonlyMap<string, string>, has: ReadonlyMap<string, string>): Change[] {
+  const changes: Change[] = [];
+  for (const [domain, service] of wanted) {
+    const now = has.get(domain);
+    // `add map` of a key that is there would make a second entry behind the first.
+    if (now === undefined) changes.push({ op: 'map-add', domain, service });
+    else if (now !== service) changes.push({ op: 'map-set', domain, service });
+  }
+  for (const domain of has.keys()) if (!wanted.has(domain)) changes.push({ op: 'map-del', domain });
+  return changes;
+}
+
+/** Servers that a worker has and that nobody wants any more, by id with their backend. */
+export function withdrawn(desired: Desired, running: Pick<Running, 'backends'>): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const [backend, has] of running.backends) {
+    const wanted = new Set(desired.services.get(backend)?.map((server) => server.id));
+    for (const id of has.keys()) if (!wanted.has(id)) found.set(id, backend);
+  }
+  return found;
+}

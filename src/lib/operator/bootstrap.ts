@@ -1,0 +1,326 @@
+// Bootstrap: named hosts become a cluster. Look first, judge all of it, show the plan, write the journal, carry it out.
+import { isIP } from 'node:net';
+import type { SshKey } from '../api/app.js';
+import { FlynnError } from '../api/errors.js';
+import type { SshConnection } from '../ssh/port.js';
+import { ulid } from '../util/ulid.js';
+import { bracketHost } from '../util/address.js';
+import type { AddressChoice } from './addresses.js';
+import { apply, type OperationResult } from './apply.js';
+import { connectAll, nameHosts, readTargets, type NamedTarget, type ReachOptions } from './connect.js';
+import { formatClusterString, saveCluster, type LocalCluster } from './context.js';
+import { bootstrapExecutors } from './executors.js';
+import { openBundle, type ImageBundle } from './images.js';
+import { archOf, judge, type Finding, type HostReport } from './judge.js';
+import {
+  loadJournal,
+  newSecrets,
+  saveJournal,
+  type ClusterJournal,
+  type ClusterSecrets,
+  type JournalHost,
+} from './journal.js';
+import { dockerDial, type HostLink } from './links.js';
+import type { Operation } from './operation.js';
+import { planBootstrap } from './plan.js';
+import type { OperatorPorts } from './ports.js';
+import { collectFacts, findAddresses } from './preflight.js';
+
+/** What bootstrap is told. */
+export interface BootstrapOptions {
+  name: string;
+  /** Absent: `<public-ip>.sslip.io`. */
+  domain?: string;
+  /** `[name=]user@host[:port]` or ssh_config aliases. */
+  hosts: readonly string[];
+  reach: ReachOptions;
+  /** Internal addresses by host name, as the operator says them. */
+  internalAddresses: ReadonlyMap<string, string>;
+  /** Path of an image bundle. */
+  images: string;
+  httpPort: number;
+  /** Capacity of every host's book in place of what the machine has. */
+  capacity?: { memoryMiB: number; cpuMillis: number };
+  allowPublicPlaintext: boolean;
+  /** Keys that may use the cluster from the start, as admins. */
+  operatorKeys: readonly SshKey[];
+  dryRun: boolean;
+  /** Asked before the first change, with the plan; throws to stop. */
+  confirm(operations: readonly Operation[]): Promise<void>;
+  /** Bound of the wait for appliances, ms. Default 120,000. */
+  upTimeoutMs?: number;
+  signal: AbortSignal;
+}
+
+/** What bootstrap did, or would do. */
+export interface BootstrapResult {
+  cluster: LocalCluster;
+  /** The FLYNN_CLUSTER string. */
+  string: string;
+  findings: Finding[];
+  addresses: AddressChoice[];
+  operations: Operation[];
+  /** Absent after a dry run. */
+  results?: OperationResult[];
+}
+
+const httpsPort = 443;
+const gatewayPort = 2222;
+
+interface Looked {
+  named: NamedTarget;
+  conn: SshConnection;
+  report: HostReport;
+  publicAddress: string;
+}
+
+/** Brings the hosts to a healthy cluster, or goes on where an earlier run stopped. Throws coded errors. */
+export async function bootstrap(ports: OperatorPorts, options: BootstrapOptions): Promise<BootstrapResult> {
+  const { signal } = options;
+  const known = await loadJournal(ports.home, options.name);
+  const bundle = await openBundle(options.images);
+  const targets = await readTargets(options.hosts, options.reach.sshConfig);
+  ports.reporter.event({ type: 'phase', text: `looking at ${targets.length} host${targets.length === 1 ? '' : 's'}` });
+  const conns = await connectAll(
+    ports,
+    targets.map(({ target }) => ({ target, ...pinOf(known?.journal, target) })),
+    options.reach,
+    signal,
+  );
+  try {
+    const looked = await lookAt(ports, targets, conns, known?.journal, signal);
+    const addresses = known
+      ? known.journal.hosts.map((h) => ({ host: h.name, address: h.address, why: 'as before', unreachedFrom: [] }))
+      : await findAddresses(
+          looked.map(({ conn, report }) => ({
+            name: report.name,
+            conn,
+            facts: report.facts,
+            ...given(options, report.name),
+          })),
+          signal,
+        );
+    const domain = known?.journal.domain ?? options.domain ?? defaultDomain(looked);
+    const findings = judge(
+      looked.map((l) => l.report),
+      {
+        cluster: { name: options.name, ...(known ? { id: known.journal.id } : {}) },
+        ports: { http: known?.journal.httpPort ?? options.httpPort, https: httpsPort, gateway: gatewayPort },
+        choices: addresses,
+        allowPublicPlaintext: options.allowPublicPlaintext,
+        domain: {
+          name: domain,
+          isDefault: domain === defaultDomain(looked),
+          publicAddresses: looked.map((l) => l.publicAddress),
+          resolved: domain === defaultDomain(looked) ? [] : await ports.resolve(domain),
+        },
+      },
+    );
+    for (const finding of findings) ports.reporter.event({ type: 'finding', finding });
+    refuse(findings);
+    const { journal, secrets } = known
+      ? { journal: sameHosts(known.journal, looked, options), secrets: known.secrets }
+      : await newCluster(ports, options, looked, addresses, domain);
+    const operations = planBootstrap({
+      journal,
+      secrets,
+      facts: new Map(looked.map((l) => [l.report.name, l.report.facts])),
+      images: bundle.manifest.images,
+    });
+    const cluster = localCluster(journal);
+    const planned = { cluster, string: formatClusterString(cluster), findings, addresses, operations };
+    if (options.dryRun) return planned;
+    await options.confirm(operations);
+    // From here on a kill at any moment must find the same ids and keys again.
+    await saveJournal(ports.home, journal, secrets);
+    const links = await linkAll(ports, looked);
+    const results = await carryOut(ports, options, { journal, secrets, links, bundle, operations });
+    return { ...planned, results };
+  } finally {
+    await Promise.all(conns.map((conn) => conn.close()));
+  }
+}
+
+function pinOf(journal: ClusterJournal | undefined, target: NamedTarget['target']): { pinned?: string[] } {
+  const host = journal?.hosts.find((h) => h.target.host === target.host && h.target.port === target.port);
+  return host ? { pinned: [host.hostKey] } : {};
+}
+
+function given(options: BootstrapOptions, name: string): { given?: string } {
+  const address = options.internalAddresses.get(name);
+  return address === undefined ? {} : { given: address };
+}
+
+async function lookAt(
+  ports: OperatorPorts,
+  targets: readonly NamedTarget[],
+  conns: readonly SshConnection[],
+  journal: ClusterJournal | undefined,
+  signal: AbortSignal,
+): Promise<Looked[]> {
+  const facts = await Promise.all(conns.map((conn) => collectFacts(conn, () => ports.clock.now(), signal)));
+  const names = nameHosts(
+    targets.map(({ target, address }, i) => {
+      const before = journal?.hosts.find((h) => h.hostKey === conns[i]?.hostKey.fingerprint);
+      const name = target.name ?? before?.name;
+      return { host: target.host, address, hostname: facts[i]?.facts.hostname ?? '', ...(name ? { given: name } : {}) };
+    }),
+  );
+  return Promise.all(
+    targets.map(async (named, i) => {
+      const [conn, fact, name] = [conns[i], facts[i], names[i]];
+      if (!conn || !fact || !name) throw new Error('a host was lost on the way');
+      const resolved = isIP(named.address) ? [] : await ports.resolve(named.address);
+      return {
+        named,
+        conn,
+        report: { name, ...fact },
+        publicAddress: isIP(named.address) ? named.address : (resolved[0] ?? fact.facts.ssh.address ?? named.address),
+      };
+    }),
+  );
+}
+
+function defaultDomain(looked: readonly Looked[]): string {
+  return `${(looked[0]?.publicAddress ?? '127.0.0.1').replaceAll(':', '-')}.sslip.io`;
+}
+
+function refuse(findings: readonly Finding[]): void {
+  const errors = findings.filter((finding) => finding.level === 'error');
+  const [first] = errors;
+  if (!first) return;
+  const text = (finding: Finding): string => `${finding.host ? `${finding.host}: ` : ''}${finding.message}`;
+  throw new FlynnError({
+    code: 'missing',
+    message: `nothing was changed: ${errors.map(text).join('; ')}`,
+    ...(first.hint ? { hint: first.hint } : {}),
+  });
+}
+
+/** The journal of an earlier run, if the same hosts are named. */
+function sameHosts(journal: ClusterJournal, looked: readonly Looked[], options: BootstrapOptions): ClusterJournal {
+  const before = new Set(journal.hosts.map((h) => h.hostKey));
+  const now = new Set(looked.map((l) => l.conn.hostKey.fingerprint));
+  const conflict = (message: string, hint: string): FlynnError => new FlynnError({ code: 'conflict', message, hint });
+  if (before.size !== now.size || [...before].some((key) => !now.has(key))) {
+    throw conflict(
+      `the cluster ${journal.name} was begun with other hosts: ${journal.hosts.map((h) => h.name).join(', ')}`,
+      'name the same hosts, or give another --name',
+    );
+  }
+  if (options.domain !== undefined && options.domain !== journal.domain) {
+    throw conflict(
+      `the cluster ${journal.name} has the domain ${journal.domain} already`,
+      `leave out --domain, or begin anew: flynn cluster destroy ${journal.name}`,
+    );
+  }
+  return journal;
+}
+
+async function newCluster(
+  ports: OperatorPorts,
+  options: BootstrapOptions,
+  looked: readonly Looked[],
+  addresses: readonly AddressChoice[],
+  domain: string,
+): Promise<{ journal: ClusterJournal; secrets: ClusterSecrets }> {
+  const { rolesAt } = await import('./roles.js');
+  const now = ports.clock.now();
+  const hosts = looked.map(({ named, conn, report, publicAddress }, index): JournalHost => {
+    const { host, port, user } = named.target;
+    return {
+      name: report.name,
+      target: { host, port, user },
+      hostKey: conn.hostKey.fingerprint,
+      address: addresses.find((a) => a.host === report.name)?.address ?? '',
+      publicAddress,
+      roles: rolesAt(index, looked.length),
+      arch: archOf(report.facts.arch) ?? 'amd64',
+      cpuMillis: report.facts.cpus * 1000,
+      memoryBytes: report.facts.memoryBytes,
+    };
+  });
+  const { secrets, gatewayFingerprint } = await newSecrets(options.name, hosts, now);
+  const journal: ClusterJournal = {
+    id: ulid(now, ports.rng),
+    name: options.name,
+    domain,
+    createdAt: now,
+    state: 'begun',
+    httpPort: options.httpPort,
+    httpsPort,
+    gatewayPort,
+    gatewayFingerprint,
+    hosts,
+    ...(options.capacity ? { capacity: options.capacity } : {}),
+    ...(options.reach.auth.identityFiles?.[0] ? { identity: options.reach.auth.identityFiles[0] } : {}),
+  };
+  return { journal, secrets };
+}
+
+async function linkAll(ports: OperatorPorts, looked: readonly Looked[]): Promise<Map<string, HostLink>> {
+  const links = new Map<string, HostLink>();
+  for (const { conn, report } of looked) {
+    links.set(report.name, { name: report.name, conn, docker: await ports.openDocker(dockerDial(conn)) });
+  }
+  return links;
+}
+
+/** A cluster as this computer remembers it. */
+export function localCluster(journal: ClusterJournal): LocalCluster {
+  const { name, id, domain, hosts } = journal;
+  return {
+    name,
+    id,
+    domain,
+    fingerprint: journal.gatewayFingerprint,
+    ...(journal.identity ? { identity: journal.identity } : {}),
+    gateways: hosts
+      .filter((host) => host.roles.includes('control'))
+      .map((host) => `${bracketHost(host.publicAddress)}:${journal.gatewayPort}`),
+    hosts: hosts.map(({ name, target, hostKey, address, publicAddress, roles }) => ({
+      name,
+      target,
+      hostKey,
+      address,
+      publicAddress,
+      roles,
+    })),
+  };
+}
+
+async function carryOut(
+  ports: OperatorPorts,
+  options: BootstrapOptions,
+  work: {
+    journal: ClusterJournal;
+    secrets: ClusterSecrets;
+    links: ReadonlyMap<string, HostLink>;
+    bundle: ImageBundle;
+    operations: readonly Operation[];
+  },
+): Promise<OperationResult[]> {
+  const { journal, secrets, links, bundle } = work;
+  const executors = bootstrapExecutors({
+    work: { journal, secrets, links, images: bundle.manifest.images, clock: ports.clock },
+    bundle,
+    operatorKeys: options.operatorKeys,
+    upTimeoutMs: options.upTimeoutMs ?? 120_000,
+    remember: async () => {
+      const complete = journal.state === 'complete';
+      await saveJournal(ports.home, { ...journal, state: 'complete' });
+      await saveCluster(ports.home, localCluster(journal), !complete);
+      return !complete;
+    },
+  });
+  try {
+    return await apply(work.operations, {
+      executors,
+      reporter: ports.reporter,
+      clock: ports.clock,
+      signal: options.signal,
+    });
+  } finally {
+    for (const link of links.values()) link.docker.close();
+  }
+}

@@ -1,0 +1,216 @@
+// Steps on the cluster as a whole: etcd answers, its rights are set, the first records are there, everything is up.
+import type { SshKey } from '../api/app.js';
+import { FlynnError } from '../api/errors.js';
+import type { ClusterConfig } from '../api/grid.js';
+import type { Pending, SeedGridInput } from '../seed/protocol.js';
+import { JobTemplate } from '../api/job.js';
+import type { Clock } from '../util/clock.js';
+import { agentContainer } from './agent.js';
+import { lastLines } from './containers.js';
+import { authScript, etcdContainer, healthArgv } from './etcd.js';
+import { etcdEndpoints } from './host-files.js';
+import type { ClusterJournal, ClusterSecrets, JournalHost } from './journal.js';
+import type { HostLink } from './links.js';
+import { imageOf, omniJobs } from './omni.js';
+import { systemReserve } from './roles.js';
+import { runOneShot } from './seeder.js';
+
+const MiB = 1024 * 1024;
+
+/** What steps on the cluster work with. */
+export interface ClusterWork {
+  journal: ClusterJournal;
+  secrets: ClusterSecrets;
+  links: ReadonlyMap<string, HostLink>;
+  images: Readonly<Record<string, string>>;
+  clock: Clock;
+}
+
+/** The link to a host of the journal. */
+export function linkTo(work: Pick<ClusterWork, 'links'>, name: string): HostLink {
+  const link = work.links.get(name);
+  if (!link) throw new Error(`there is no connection to ${name}`);
+  return link;
+}
+
+const members = (journal: ClusterJournal): JournalHost[] => journal.hosts.filter((h) => h.roles.includes('etcd'));
+
+/** The control host that one-shots run on. */
+function controlHost(journal: ClusterJournal): JournalHost {
+  const host = journal.hosts.find((h) => h.roles.includes('control'));
+  if (!host) throw new Error('the cluster has no control host');
+  return host;
+}
+
+/** Waits until every member of etcd answers a linearizable read. Throws `timeout` with the last words of one that does not. */
+export async function waitForEtcd(work: ClusterWork, timeoutMs: number, signal: AbortSignal): Promise<boolean> {
+  await Promise.all(members(work.journal).map((host) => waitForMember(work, host, timeoutMs, signal)));
+  return false;
+}
+
+/** Waits until one member answers a linearizable read, which takes a majority; throws `timeout` as `waitForEtcd` does. */
+export async function waitForMember(
+  work: ClusterWork,
+  host: JournalHost,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const { clock } = work;
+  const { docker } = linkTo(work, host.name);
+  const end = clock.mono() + timeoutMs;
+  for (;;) {
+    const said = await docker.containers
+      .exec(etcdContainer, healthArgv(host), { timeoutMs: 10_000, signal })
+      .catch((error: unknown) => ({ code: -1, stdout: '', stderr: String(error) }));
+    if (said.code === 0) return;
+    signal.throwIfAborted();
+    if (clock.mono() >= end) {
+      const tail = await lastLines(docker, etcdContainer, 3);
+      throw new FlynnError({
+        code: 'timeout',
+        message: `etcd on ${host.name} does not answer: ${tail.join(' / ') || said.stderr.trim()}`,
+        hint: `ssh ${host.target.user}@${host.target.host} docker logs --tail 50 ${etcdContainer}`,
+      });
+    }
+    await clock.sleep(300, signal);
+  }
+}
+
+/** Sets up etcd's users and roles and switches authentication on. */
+export async function guardEtcd(work: ClusterWork, signal: AbortSignal): Promise<boolean> {
+  const member = members(work.journal)[0];
+  if (!member) throw new Error('the cluster has no member of etcd');
+  const { cert, key } = work.secrets.root;
+  const script = authScript(work.journal.hosts, member);
+  const result = await linkTo(work, member.name).docker.containers.exec(etcdContainer, ['sh', '-c', script], {
+    input: `${cert}${key}`,
+    timeoutMs: 120_000,
+    signal,
+  });
+  if (result.code !== 0) {
+    const said = result.stderr.trim().split('\n').slice(-3).join(' / ');
+    throw new FlynnError({ code: 'failed', message: `etcdctl on ${member.name}: ${said || `code ${result.code}`}` });
+  }
+  return result.stdout.includes('added');
+}
+
+/** The first records of the cluster, as values. */
+export function seedOf(
+  journal: ClusterJournal,
+  secrets: ClusterSecrets,
+  images: Readonly<Record<string, string>>,
+  sshKeys: readonly SshKey[],
+): SeedGridInput {
+  const cluster: ClusterConfig = {
+    id: journal.id,
+    name: journal.name,
+    domain: journal.domain,
+    createdAt: journal.createdAt,
+    httpPort: journal.httpPort,
+    httpsPort: journal.httpsPort,
+    gatewayPort: journal.gatewayPort,
+    gatewayFingerprint: journal.gatewayFingerprint,
+    images: { ...images },
+  };
+  return {
+    cluster,
+    hosts: journal.hosts.map((host) => ({
+      info: {
+        name: host.name,
+        address: host.address,
+        publicAddress: host.publicAddress,
+        roles: host.roles,
+        arch: host.arch,
+        wrapKey: secrets.hosts[host.name]?.wrap.publicKey ?? '',
+        cpuMillis: journal.capacity?.cpuMillis ?? host.cpuMillis,
+        memoryBytes: journal.capacity ? journal.capacity.memoryMiB * MiB : host.memoryBytes,
+        joinedAt: journal.createdAt,
+      },
+      capacity: journal.capacity
+        ? { m: journal.capacity.memoryMiB, c: journal.capacity.cpuMillis }
+        : {
+            m: Math.max(0, Math.floor(host.memoryBytes / MiB) - systemReserve.memoryMiB),
+            c: Math.max(0, host.cpuMillis - systemReserve.cpuMillis),
+          },
+    })),
+    omnis: omniJobs(images, journal).map(({ template, ...omni }) => ({
+      ...omni,
+      template: JobTemplate.parse(template),
+    })),
+    sshKeys: [...sshKeys],
+  };
+}
+
+function storeAccess({ journal, secrets }: ClusterWork) {
+  const { cert, key } = secrets.root;
+  return { endpoints: etcdEndpoints(journal, controlHost(journal)), identity: { ca: secrets.authority.cert, cert, key } };
+}
+
+/** Writes the first records through a one-shot on the first control host. False when all were there. */
+export async function seed(work: ClusterWork, sshKeys: readonly SshKey[], signal: AbortSignal): Promise<boolean> {
+  const { docker } = linkTo(work, controlHost(work.journal).name);
+  const { changed } = await runOneShot({
+    docker,
+    image: imageOf(work.images, 'seed'),
+    name: 'flynn-seed',
+    request: {
+      do: 'seed',
+      store: storeAccess(work),
+      grid: seedOf(work.journal, work.secrets, work.images, sshKeys),
+    },
+    timeoutMs: 60_000,
+    signal,
+  });
+  return changed > 0;
+}
+
+/** Waits until agents and omni jobs are up everywhere; throws `timeout` naming host, job and its last lines. */
+export async function waitForGrid(
+  work: ClusterWork,
+  timeoutMs: number,
+  progress: (text: string) => void,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { docker } = linkTo(work, controlHost(work.journal).name);
+  const { pending } = await runOneShot({
+    docker,
+    image: imageOf(work.images, 'seed'),
+    name: 'flynn-seed-wait',
+    request: { do: 'wait', store: storeAccess(work), timeoutMs },
+    onPending: (up, of, waiting) => progress(`${up} of ${of} up${waiting.length > 0 ? `, ${summary(waiting)}` : ''}`),
+    timeoutMs: timeoutMs + 30_000,
+    signal,
+  });
+  if (pending.length === 0) return false;
+  throw await notUp(work, pending, timeoutMs);
+}
+
+function summary(pending: readonly Pending[]): string {
+  const words = pending.slice(0, 3).map((p) => `${p.host}/${p.job} ${p.state}`);
+  return `waiting for ${words.join(', ')}${pending.length > 3 ? `, and ${pending.length - 3} more` : ''}`;
+}
+
+async function notUp(work: ClusterWork, pending: readonly Pending[], timeoutMs: number): Promise<FlynnError> {
+  // The worst first: a job that failed says more than one that waits for it.
+  const rank = (p: Pending): number => ['failed', 'crashed', 'unhealthy'].indexOf(p.state);
+  const worst = [...pending].sort((a, b) => Number(rank(a) < 0) - Number(rank(b) < 0))[0] as Pending;
+  const { docker } = linkTo(work, worst.host);
+  let tail = worst.tail ?? [];
+  let container = agentContainer;
+  if (worst.job !== 'agent') {
+    const [found] = await docker.containers.list({ labels: [`flynn.owner=omni/${worst.job}`] });
+    if (found) {
+      container = found.name;
+      if (tail.length === 0) tail = await lastLines(docker, found.id);
+    }
+  }
+  if (tail.length === 0) tail = await lastLines(docker, agentContainer);
+  const why = worst.reason ? ` (${worst.reason})` : '';
+  const lines = tail.length > 0 ? `; its last lines:\n${tail.map((line) => `    ${line}`).join('\n')}` : '';
+  const host = work.journal.hosts.find((h) => h.name === worst.host);
+  return new FlynnError({
+    code: 'timeout',
+    message: `${worst.job} on ${worst.host} is ${worst.state}${why} after ${timeoutMs / 1000} s (${summary(pending)})${lines}`,
+    hint: `ssh ${host?.target.user}@${host?.target.host} docker logs --tail 50 ${container}`,
+  });
+}

@@ -1,0 +1,85 @@
+// Which step carries out which kind of operation.
+import type { SshKey } from '../api/app.js';
+import { agentSpec } from './agent.js';
+import type { Executor, OperationHandle } from './apply.js';
+import { guardEtcd, linkTo, seed, waitForEtcd, waitForGrid, waitForMember, type ClusterWork } from './cluster-steps.js';
+import { ensureContainer, findContainer } from './containers.js';
+import { etcdContainer, etcdSpec } from './etcd.js';
+import { hostDirs, hostFiles } from './host-files.js';
+import { configureDocker, installDocker, writeFiles } from './host-steps.js';
+import { loadBundle, missingImages, type ImageBundle } from './images.js';
+import type { JournalHost } from './journal.js';
+import { limiter } from './limiter.js';
+import { imageOf } from './omni.js';
+import type { OperationKind } from './operation.js';
+
+/** What the executors work with. */
+export interface ExecutorOptions {
+  work: ClusterWork;
+  bundle: ImageBundle;
+  operatorKeys: readonly SshKey[];
+  upTimeoutMs: number;
+  /** Writes the local list of clusters; false when nothing changed. */
+  remember(): Promise<boolean>;
+}
+
+/** Bundles under way at once: they are large, and the way to all hosts is often the same. */
+const parallelLoads = 3;
+const etcdTimeoutMs = 60_000;
+
+/** The executors of bootstrap. */
+export function bootstrapExecutors(options: ExecutorOptions): Record<OperationKind, Executor> {
+  const { work, bundle } = options;
+  const { journal, secrets, clock, images } = work;
+  const loads = limiter(parallelLoads);
+  const replacements = limiter(1);
+  const on = (handle: OperationHandle): { host: JournalHost; link: ReturnType<typeof linkTo> } => {
+    const host = journal.hosts.find((h) => h.name === handle.operation.host);
+    if (!host) throw new Error(`${handle.operation.id} names no host of the cluster`);
+    return { host, link: linkTo(work, host.name) };
+  };
+  return {
+    'docker.install': (handle) => {
+      const { link } = on(handle);
+      return installDocker(link.conn, link.docker, clock, handle.progress, handle.signal);
+    },
+    'docker.configure': (handle) => {
+      const { link } = on(handle);
+      return configureDocker(link.conn, link.docker, clock, handle.signal);
+    },
+    'files.write': (handle) => {
+      const { host, link } = on(handle);
+      return writeFiles(link.conn, hostDirs(host), hostFiles(journal, secrets, host), handle.signal);
+    },
+    'images.load': async (handle) => {
+      const { link } = on(handle);
+      if ((await missingImages(link.docker, bundle.manifest)).length === 0) return false;
+      await loads(() =>
+        loadBundle(link.docker, bundle, (percent) => handle.progress(`images ${percent} %`), handle.signal),
+      );
+      return true;
+    },
+    'etcd.start': async (handle) => {
+      const { host, link } = on(handle);
+      const ensure = (): Promise<boolean> =>
+        ensureContainer(link.docker, etcdSpec(journal, host, imageOf(images, 'etcd')), handle.signal);
+      const running = (await findContainer(link.docker, etcdContainer))?.state === 'running';
+      if (!running) return ensure();
+      // Members that serve are replaced one after the other: two at once would cost the cluster its quorum.
+      return replacements(async () => {
+        const changed = await ensure();
+        if (changed) await waitForMember(work, host, etcdTimeoutMs, handle.signal);
+        return changed;
+      });
+    },
+    'etcd.wait': (handle) => waitForEtcd(work, etcdTimeoutMs, handle.signal),
+    'etcd.auth': (handle) => guardEtcd(work, handle.signal),
+    'grid.seed': (handle) => seed(work, options.operatorKeys, handle.signal),
+    'agent.start': (handle) => {
+      const { link } = on(handle);
+      return ensureContainer(link.docker, agentSpec(journal, imageOf(images, 'host')), handle.signal);
+    },
+    'grid.wait': (handle) => waitForGrid(work, options.upTimeoutMs, handle.progress, handle.signal),
+    'local.remember': () => options.remember(),
+  };
+}

@@ -1,0 +1,75 @@
+// Bootstrap's plan: which operations bring these hosts to a healthy cluster. Pure.
+import { hostDirs, hostFiles } from './host-files.js';
+import { mergeDaemonJson } from './daemon-json.js';
+import type { ClusterJournal, ClusterSecrets, JournalHost } from './journal.js';
+import type { Operation, OperationKind } from './operation.js';
+import type { HostFacts } from './facts.js';
+
+/** What the plan is made from. */
+export interface PlanInput {
+  journal: ClusterJournal;
+  secrets: ClusterSecrets;
+  /** Facts by host name. */
+  facts: ReadonlyMap<string, HostFacts>;
+  /** References of the images by appliance. */
+  images: Readonly<Record<string, string>>;
+}
+
+/** The operations in an order in which they could run one by one; `after` says what may run at once. */
+export function planBootstrap({ journal, secrets, facts, images }: PlanInput): Operation[] {
+  const operations: Operation[] = [];
+  const add = (kind: OperationKind, title: string, after: string[], host?: JournalHost, detail: string[] = []): string => {
+    const id = host ? `${kind}@${host.name}` : kind;
+    operations.push({ id, kind, title, after: [...after], detail, ...(host ? { host: host.name } : {}) });
+    return id;
+  };
+  const ready = new Map<string, string[]>();
+  for (const host of journal.hosts) {
+    const found = facts.get(host.name);
+    const docker: string[] = [];
+    if (found && !found.docker.installed) {
+      docker.push(
+        add('docker.install', 'install Docker', [], host, [
+          'apt-get update',
+          'apt-get install -y --no-install-recommends docker.io iptables',
+        ]),
+      );
+    }
+    if (!found || needsLiveRestore(found.docker)) {
+      docker.push(add('docker.configure', 'let containers outlive dockerd', docker, host, configureDetail(found)));
+    }
+    const files = add('files.write', 'write configuration and certificates', [], host, [
+      ...hostDirs(host).map((dir) => `${dir.path}/ ${dir.mode.toString(8)}`),
+      ...hostFiles(journal, secrets, host).map((file) => `${file.path} ${file.mode.toString(8)}`),
+    ]);
+    const loaded = add('images.load', 'load images', docker, host, [...new Set(Object.values(images))].sort());
+    ready.set(host.name, [...docker, files, loaded]);
+  }
+  const members = journal.hosts.filter((host) => host.roles.includes('etcd'));
+  const started = members.map((host) =>
+    add('etcd.start', 'start etcd', ready.get(host.name) ?? [], host, [`member ${host.name} at ${host.address}`]),
+  );
+  const healthy = add('etcd.wait', 'wait until etcd answers', started);
+  const guarded = add('etcd.auth', 'give each certificate its rights in etcd', [healthy]);
+  const control = journal.hosts.find((host) => host.roles.includes('control'));
+  const seeded = add('grid.seed', 'write the first records', [guarded, ...(ready.get(control?.name ?? '') ?? [])]);
+  const agents = journal.hosts.map((host) =>
+    add('agent.start', 'start the host agent', [seeded, ...(ready.get(host.name) ?? [])], host),
+  );
+  const up = add('grid.wait', 'wait until every appliance is up', agents);
+  add('local.remember', 'remember the cluster on this computer', [up]);
+  return operations;
+}
+
+/** Whether daemon.json must say live-restore: the engine's running value alone is gone with its next start. */
+function needsLiveRestore({ liveRestore, liveRestoreFlag, daemonJson }: HostFacts['docker']): boolean {
+  if (liveRestoreFlag) return liveRestore !== true;
+  return liveRestore !== true || mergeDaemonJson(daemonJson).changed;
+}
+
+function configureDetail(facts: HostFacts | undefined): string[] {
+  const before = facts?.docker.daemonJson;
+  const merged = mergeDaemonJson(before);
+  const shown = before === undefined ? 'there is none' : `now ${JSON.stringify(JSON.parse(before || '{}'))}`;
+  return [`/etc/docker/daemon.json: ${shown}`, `then ${JSON.stringify(merged.value)}`, 'SIGHUP to dockerd, no restart'];
+}

@@ -1,0 +1,143 @@
+// Judgement of hosts over time, as tables: when a host counts, when it is lost, when everything freezes.
+import { describe, expect, it } from 'vitest';
+import { judgeHosts, newHostsMemory, type HostsMemory } from '../../../src/lib/layer1/controller/hosts.js';
+
+interface Look {
+  at: number;
+  leased?: Record<string, boolean>;
+  suspects?: Record<string, number>;
+  knownLost?: string[];
+}
+
+function look(
+  memory: HostsMemory,
+  names: string[],
+  { at, leased = {}, suspects = {}, knownLost = [] }: Look,
+) {
+  return judgeHosts(memory, {
+    now: at,
+    leased: new Map(names.map((name) => [name, leased[name] ?? true])),
+    suspects: new Map(Object.entries(suspects)),
+    knownLost: new Set(knownLost),
+  });
+}
+
+function play(names: string[], looks: Look[]): HostsMemory {
+  return looks.reduce((memory, item) => look(memory, names, item).memory, newHostsMemory(0));
+}
+
+const conditionOf = (memory: HostsMemory, name: string) => memory.hosts.get(name)?.condition;
+
+describe('given a host that was seen', () => {
+  it.each([
+    [2_499, 'suspect'],
+    [2_500, 'lost'],
+  ])('when it is silent for %i ms, then it is %s', (ms, condition) => {
+    const memory = play(['a', 'b', 'c'], [{ at: 0 }, { at: 1_000 + ms, suspects: { b: 1_000 } }]);
+    expect(conditionOf(memory, 'b')).toBe(condition);
+    expect(memory.hosts.get('b')?.usable).toBe(false);
+  });
+
+  it('when it answers again, then it is present, and it is known since when', () => {
+    const memory = play(['a', 'b'], [{ at: 0 }, { at: 5_000, suspects: { b: 1_000 } }, { at: 6_000 }]);
+    expect(memory.hosts.get('b')).toMatchObject({ condition: 'present', usable: true, backAt: 6_000 });
+  });
+
+  it.each([
+    [9_999, 'present'],
+    [10_000, 'away'],
+  ])('when only its lease is gone for %i ms, then it is %s, and takes no new jobs', (ms, condition) => {
+    const gone = { a: false };
+    const memory = play(
+      ['a', 'b'],
+      [{ at: 0 }, { at: 1_000, leased: gone }, { at: 1_000 + ms, leased: gone }],
+    );
+    expect(conditionOf(memory, 'a')).toBe(condition);
+    expect(memory.hosts.get('a')?.usable).toBe(false);
+  });
+});
+
+describe('given a controller that has just started', () => {
+  it('when a host is silent from the start, then it is lost after 30 s only', () => {
+    const dead = { leased: { b: false }, suspects: { b: 0 } };
+    expect(
+      conditionOf(
+        play(
+          ['a', 'b'],
+          [
+            { at: 0, ...dead },
+            { at: 29_999, ...dead },
+          ],
+        ),
+        'b',
+      ),
+    ).toBe('unseen');
+    expect(
+      conditionOf(
+        play(
+          ['a', 'b'],
+          [
+            { at: 0, ...dead },
+            { at: 30_000, ...dead },
+          ],
+        ),
+        'b',
+      ),
+    ).toBe('lost');
+  });
+
+  it('when it never sees the majority, then it freezes instead of moving everything', () => {
+    const dead = { leased: { b: false, c: false }, suspects: { b: 0, c: 0 } };
+    expect(
+      play(
+        ['a', 'b', 'c'],
+        [
+          { at: 0, ...dead },
+          { at: 31_000, ...dead },
+        ],
+      ).frozen,
+    ).toBe(true);
+  });
+
+  it('when the missing were declared lost by an earlier leader, then it does not freeze', () => {
+    const dead = { leased: { b: false, c: false }, suspects: { b: 0, c: 0 }, knownLost: ['b', 'c'] };
+    expect(
+      play(
+        ['a', 'b', 'c'],
+        [
+          { at: 0, ...dead },
+          { at: 31_000, ...dead },
+        ],
+      ).frozen,
+    ).toBe(false);
+  });
+});
+
+describe('given five hosts', () => {
+  const five = ['a', 'b', 'c', 'd', 'e'];
+
+  it('when three go missing within 30 s, then it freezes, and thaws when three are there again', () => {
+    const three = { a: 1_000, b: 1_000, c: 1_000 };
+    const frozen = play(five, [{ at: 0 }, { at: 4_000, suspects: three }]);
+    expect(frozen.frozen).toBe(true);
+    const still = look(frozen, five, { at: 90_000, suspects: three });
+    expect(still.memory.frozen).toBe(true);
+    const thawed = look(still.memory, five, { at: 91_000, suspects: { a: 1_000, b: 1_000 } });
+    expect(thawed.freeze).toBe('ends');
+  });
+
+  it('when three go missing one after the other, slowly, then it does not freeze', () => {
+    const memory = play(five, [
+      { at: 0 },
+      { at: 10_000, suspects: { a: 1_000 } },
+      { at: 60_000, suspects: { a: 1_000, b: 50_000 } },
+      { at: 120_000, suspects: { a: 1_000, b: 50_000, c: 110_000 } },
+    ]);
+    expect(memory.frozen).toBe(false);
+  });
+
+  it('when all others are silent for a moment, then nothing freezes before one is lost', () => {
+    const hiccup = { b: 1_000, c: 1_000, d: 1_000, e: 1_000 };
+    expect(play(five, [{ at: 0 }, { at: 2_000, suspects: hiccup }, { at: 2_500 }]).frozen).toBe(false);
+  });
+});
