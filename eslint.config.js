@@ -12,6 +12,9 @@ const forbidden = {
   layer0: ['layer1', 'operator', 'lab', 'ui', 'ssh'],
   layer1: ['operator', 'lab', 'ui', 'ssh'],
   operator: ['lab', 'ui'],
+  access: ['store', 'docker', 'layer0', 'layer1', 'lab'],
+  seed: ['ssh', 'docker', 'layer1', 'operator', 'lab', 'ui'],
+  appliance: ['docker', 'ssh', 'layer0', 'layer1', 'operator', 'lab', 'ui'],
   lab: ['layer0', 'layer1', 'ui'],
   ui: ['store', 'docker', 'ssh', 'layer0', 'layer1', 'operator', 'lab'],
 };

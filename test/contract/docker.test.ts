@@ -128,7 +128,7 @@ describe('containers', () => {
       stopTimeout: 1,
       logDriver: 'json-file',
       logOpts: { 'max-size': '1m' },
-      ulimits: [{ name: 'nofile', soft: 100, hard: 200 }],
+      ulimits: [{ name: 'nofile', soft: 100, hard: 100 }],
       extraHosts: { 'db.flynn': '10.9.8.7' },
       dns: ['127.0.0.9'],
       tmpfs: { '/scratch': 'size=1m' },
@@ -219,13 +219,13 @@ describe('containers', () => {
   });
 
   it('given too little memory, then the end is told as out of memory', async () => {
-    const id = await start('head -c 300m /dev/zero | tail', {
+    const id = await start('head -c 300m /dev/zero | tail; sleep 0.5; exit 9', {
       memoryBytes: 16 * 1024 * 1024,
       memorySwapBytes: 16 * 1024 * 1024,
     });
     await docker.containers.wait(id);
     const found = await docker.containers.inspect(id);
-    expect(found.exitCode).not.toBe(0);
+    expect(found.exitCode).toBe(9);
     expect(found.oomKilled).toBe(true);
   });
 

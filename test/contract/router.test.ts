@@ -135,6 +135,7 @@ describe('given load', () => {
     rig.start();
     await rig.applied(revision);
     const before = await rig.process.processes();
+    expect(await rig.process.loading()).toBe(true);
     const load = rig.load('hello.test', 16, 60_000);
     for (let round = 0; round < 3; round++) {
       const added = await Promise.all([1, 2, 3, 4, 5].map((n) => rig.app(`a-${round}-${n}`, slow(2))));
@@ -303,6 +304,8 @@ describe('given faults', () => {
     await new Promise<void>((resolve) => blocker.listen(rig.settings.httpPort, '127.0.0.1', resolve));
     rig.start();
     await rig.until(() => rig.lines.some((line) => line.message === 'HAProxy does not follow'), 'complaint');
+    const complaint = rig.lines.find((line) => line.message === 'HAProxy does not follow');
+    expect(JSON.stringify(complaint)).toMatch(/Address already in use/);
     expect(await rig.consumer()).toBeUndefined();
     await new Promise((resolve) => blocker.close(resolve));
     await rig.until(async () => (await rig.consumer()) !== undefined, 'recovery');

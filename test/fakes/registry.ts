@@ -2,7 +2,12 @@
 import type { IncomingMessage } from 'node:http';
 import { Agent } from 'node:https';
 import { Readable } from 'node:stream';
-import { digestOf, manifestType, RegistryClient, type Manifest } from '../../src/lib/layer1/registry/client.js';
+import {
+  digestOf,
+  manifestType,
+  RegistryClient,
+  type Manifest,
+} from '../../src/lib/layer1/registry/client.js';
 
 /** A registry that keeps what it is given. */
 export class FakeRegistry extends RegistryClient {
@@ -28,7 +33,8 @@ export class FakeRegistry extends RegistryClient {
   override putManifest(repository: string, reference: string, text: string): Promise<string> {
     const { layers, config } = JSON.parse(text) as Manifest;
     for (const { digest } of [...layers, config]) {
-      if (!this.blobs.has(`${repository} ${digest}`)) throw new Error(`manifest of ${repository} names ${digest}, which is not there`);
+      if (!this.blobs.has(`${repository} ${digest}`))
+        throw new Error(`manifest of ${repository} names ${digest}, which is not there`);
     }
     for (const name of [reference, digestOf(text)]) this.manifests.set(`${repository}:${name}`, text);
     return Promise.resolve(digestOf(text));
@@ -67,7 +73,11 @@ export class FakeRegistry extends RegistryClient {
   async seed(repository: string, tag: string): Promise<void> {
     const layer = Buffer.from('base layer');
     const config = Buffer.from(
-      JSON.stringify({ architecture: 'amd64', os: 'linux', rootfs: { type: 'layers', diff_ids: [digestOf('base')] } }),
+      JSON.stringify({
+        architecture: 'amd64',
+        os: 'linux',
+        rootfs: { type: 'layers', diff_ids: [digestOf('base')] },
+      }),
     );
     for (const blob of [layer, config]) this.blobs.set(`${repository} ${digestOf(blob)}`, blob);
     const descriptor = (data: Buffer) => ({ mediaType: 'x', digest: digestOf(data), size: data.length });

@@ -122,6 +122,9 @@ export const startSshd = async (opts: SshdOptions = {}): Promise<Sshd> => {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   child.stderr?.on('data', (chunk: Buffer) => (log += chunk.toString()));
+  // A test that fails before stop() must not leave a daemon behind.
+  const onExit = (): void => void child.kill('SIGKILL');
+  process.once('exit', onExit);
   const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   for (let tries = 0; !(await listens(host, port)); tries++) {
     if (tries > 100 || child.exitCode !== null) throw new Error(`sshd does not start:\n${log}`);
@@ -144,6 +147,7 @@ export const startSshd = async (opts: SshdOptions = {}): Promise<Sshd> => {
       await dropSessions();
       child.kill('SIGKILL');
       await exited;
+      process.off('exit', onExit);
       await rm(folder, { recursive: true, force: true });
     },
   };

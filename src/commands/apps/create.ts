@@ -24,6 +24,7 @@ export default class AppsCreate extends ControllerCommand<Result> {
   static override flags = {
     'if-missing': Flags.boolean({ description: 'an app that exists is fine' }),
     remote: Flags.string({ description: 'name of the git remote to set', default: 'flynn' }),
+    'no-remote': Flags.boolean({ description: 'set no git remote' }),
   };
 
   async run(): Promise<Result> {
@@ -39,7 +40,7 @@ export default class AppsCreate extends ControllerCommand<Result> {
     const { app, created, domain } = await controller.createApp({ name, ifMissing: flags['if-missing'] });
     const gateway = context.gateways[0];
     const remote =
-      gateway === undefined
+      gateway === undefined || flags['no-remote']
         ? 'none'
         : await setRemote(
             this.terminal.cwd,

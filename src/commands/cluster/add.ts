@@ -5,13 +5,15 @@ import { FlynnCommand } from '../../lib/ui/command.js';
 
 export default class ClusterAdd extends FlynnCommand<ClusterAccess> {
   static override description = 'make a cluster known on this computer, by the string that bootstrap printed';
-  static override examples = [`<%= config.bin %> cluster add 'flynn://203.0.113.7:2222/production?key=SHA256%3A…'`];
+  static override examples = [
+    `<%= config.bin %> cluster add 'flynn://203.0.113.7:2222/production?key=SHA256%3A…'`,
+  ];
   static override args = { string: Args.string({ description: 'FLYNN_CLUSTER string', required: true }) };
   static override flags = {
     name: Flags.string({ description: 'another name for it here' }),
     identity: Flags.string({ char: 'i', description: 'private key file to use it with' }),
     default: Flags.boolean({ char: 'd', description: 'make it the default' }),
-    force: Flags.boolean({ char: 'f', description: 'replace a cluster of the same name' }),
+    force: Flags.boolean({ description: 'replace a cluster of the same name' }),
   };
 
   async run(): Promise<ClusterAccess> {

@@ -4,7 +4,8 @@ import type { BootstrapResult } from '../../lib/operator/bootstrap.js';
 import { FlynnCommand } from '../../lib/ui/command.js';
 
 export default class ClusterBootstrap extends FlynnCommand<BootstrapResult> {
-  static override description = 'put a grid on hosts that are reached over SSH; run again, it goes on where it stopped';
+  static override description =
+    'put a grid on hosts that are reached over SSH; run again, it goes on where it stopped';
   static override examples = [
     '<%= config.bin %> cluster bootstrap root@203.0.113.7',
     '<%= config.bin %> cluster bootstrap a=root@203.0.113.7 b=root@203.0.113.8 c=root@203.0.113.9 --domain apps.example.com',
@@ -17,7 +18,12 @@ export default class ClusterBootstrap extends FlynnCommand<BootstrapResult> {
   static override flags = {
     name: Flags.string({ description: 'name of the cluster on this computer', default: 'default' }),
     domain: Flags.string({ description: 'apps answer at APP.DOMAIN (default: PUBLIC-IP.sslip.io)' }),
-    identity: Flags.string({ char: 'i', description: 'private key file', multiple: true, multipleNonGreedy: true }),
+    identity: Flags.string({
+      char: 'i',
+      description: 'private key file',
+      multiple: true,
+      multipleNonGreedy: true,
+    }),
     'ssh-config': Flags.string({ description: 'ssh_config file', env: 'FLYNN_SSH_CONFIG' }),
     'host-key': Flags.string({
       description: 'fingerprint of a host key to accept (SHA256:…), once for each host',
@@ -29,10 +35,22 @@ export default class ClusterBootstrap extends FlynnCommand<BootstrapResult> {
       multiple: true,
       multipleNonGreedy: true,
     }),
-    images: Flags.string({ description: 'bundle of images (docker save)', env: 'FLYNN_IMAGES' }),
-    'http-port': Flags.integer({ description: 'port the routers serve HTTP on', default: 80, min: 1, max: 65535 }),
-    capacity: Flags.string({ description: 'what each host offers: MEMORY_MIB,CPU_MILLIS (default: what it has)' }),
-    'allow-public-plaintext': Flags.boolean({ description: 'accept plain HTTP between hosts over public addresses' }),
+    images: Flags.string({
+      description: 'bundle of images (default: they are built on the first host)',
+      env: 'FLYNN_IMAGES',
+    }),
+    'http-port': Flags.integer({
+      description: 'port the routers serve HTTP on',
+      default: 80,
+      min: 1,
+      max: 65535,
+    }),
+    capacity: Flags.string({
+      description: 'what each host offers: MEMORY_MIB,CPU_MILLIS (default: what it has)',
+    }),
+    'allow-public-plaintext': Flags.boolean({
+      description: 'accept plain HTTP between hosts over public addresses',
+    }),
     'dry-run': Flags.boolean({ description: 'look and show the plan, change nothing' }),
     yes: Flags.boolean({ char: 'y', description: 'ask nothing' }),
   };
@@ -69,7 +87,11 @@ export default class ClusterBootstrap extends FlynnCommand<BootstrapResult> {
     this.print(`export FLYNN_CLUSTER='${result.string}'`);
     this.report.done(`the cluster ${result.cluster.name} is up; apps answer at APP.${result.cluster.domain}`);
     this.report.step('next:');
-    for (const line of ['flynn cluster status', 'flynn apps:create hello', 'flynn deploy -a hello --image IMAGE']) {
+    for (const line of [
+      'flynn cluster status',
+      'flynn apps:create hello',
+      'flynn deploy -a hello --image IMAGE',
+    ]) {
       this.report.step(`    ${line}`);
     }
   }

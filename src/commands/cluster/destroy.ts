@@ -4,7 +4,8 @@ import type { DestroyResult } from '../../lib/operator/destroy.js';
 import { FlynnCommand } from '../../lib/ui/command.js';
 
 export default class ClusterDestroy extends FlynnCommand<DestroyResult> {
-  static override description = "remove a cluster's containers, configuration and data from its hosts; Docker stays";
+  static override description =
+    "remove a cluster's containers, configuration and data from its hosts; Docker stays";
   static override examples = [
     '<%= config.bin %> cluster destroy staging',
     '<%= config.bin %> cluster destroy staging root@203.0.113.7 --yes',
@@ -15,7 +16,12 @@ export default class ClusterDestroy extends FlynnCommand<DestroyResult> {
     hosts: Args.string({ description: 'its hosts, when this computer has no record of it' }),
   };
   static override flags = {
-    identity: Flags.string({ char: 'i', description: 'private key file', multiple: true, multipleNonGreedy: true }),
+    identity: Flags.string({
+      char: 'i',
+      description: 'private key file',
+      multiple: true,
+      multipleNonGreedy: true,
+    }),
     'ssh-config': Flags.string({ description: 'ssh_config file', env: 'FLYNN_SSH_CONFIG' }),
     'host-key': Flags.string({
       description: 'fingerprint of a host key to accept (SHA256:…)',

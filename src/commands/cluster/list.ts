@@ -33,7 +33,8 @@ export default class ClusterList extends FlynnCommand<{ clusters: Listed[] }> {
   }
 
   protected override render({ clusters }: { clusters: Listed[] }): void {
-    if (clusters.length === 0) this.report.step('this computer knows no cluster: flynn cluster bootstrap root@HOST');
+    if (clusters.length === 0)
+      this.report.step('this computer knows no cluster: flynn cluster bootstrap root@HOST');
     const bold = colorsFor(this.terminal, 'stdout').green;
     const lines = table(clusters, [
       { title: 'name', value: (c) => (c.default ? `${c.name} ${bold('(default)')}` : c.name) },

@@ -71,6 +71,7 @@ async function load(tag: string, container: string, signal?: AbortSignal): Promi
 function ended(child: ReturnType<typeof spawn>): Promise<number> {
   return new Promise((resolve, reject) => {
     child.once('error', reject);
-    child.once('close', (code) => resolve(code ?? 1));
+    // Not `close`: the stdout that was handed on to the other child is never ours to read to its end.
+    child.once('exit', (code) => resolve(code ?? 1));
   });
 }

@@ -11,4 +11,4 @@ export {
   type Sampi,
   type SampiPorts,
 } from './sampi/index.js';
-export { HostProber, type HostProberOptions, type Probe } from './discovery/index.js';
+export { HostProber } from './discovery/index.js';

@@ -70,15 +70,26 @@ export function chooseAddresses(hosts: readonly AddressHost[], reach: Reach): Ad
     const kind = (address: string): string => (isPrivate(address) ? 'private' : 'public');
     if (others.length === 0) {
       const address = own[0];
-      return { host: host.name, address, why: address ? `its ${kind(address)} address` : 'it has none', unreachedFrom: [] };
+      return {
+        host: host.name,
+        address,
+        why: address ? `its ${kind(address)} address` : 'it has none',
+        unreachedFrom: [],
+      };
     }
     const ranked = own.map((address) => ({ address, missing: missing(address) }));
-    const best = ranked.find((r) => r.missing.length === 0) ?? ranked.sort((a, b) => a.missing.length - b.missing.length)[0];
-    if (!best) return { host: host.name, why: 'it has none of its own', unreachedFrom: others.map((o) => o.name) };
+    const best =
+      ranked.find((r) => r.missing.length === 0) ??
+      ranked.sort((a, b) => a.missing.length - b.missing.length)[0];
+    if (!best)
+      return { host: host.name, why: 'it has none of its own', unreachedFrom: others.map((o) => o.name) };
     return {
       host: host.name,
       address: best.address,
-      why: best.missing.length === 0 ? `${kind(best.address)}, and the other hosts reach it` : 'the one most hosts reach',
+      why:
+        best.missing.length === 0
+          ? `${kind(best.address)}, and the other hosts reach it`
+          : 'the one most hosts reach',
       unreachedFrom: best.missing,
     };
   });

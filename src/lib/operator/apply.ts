@@ -36,7 +36,10 @@ export interface OperationResult {
  * Runs the plan to its end and returns what each operation did. After the first failure nothing new is begun, what
  * is under way is finished, and the failure is thrown (with the names of further ones). The plan can be run again.
  */
-export async function apply(operations: readonly Operation[], options: ApplyOptions): Promise<OperationResult[]> {
+export async function apply(
+  operations: readonly Operation[],
+  options: ApplyOptions,
+): Promise<OperationResult[]> {
   const { executors, reporter, clock, parallel = 16 } = options;
   const stop = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
@@ -54,7 +57,8 @@ export async function apply(operations: readonly Operation[], options: ApplyOpti
       const changed = await executors[operation.kind]({
         operation,
         signal,
-        progress: (text) => reporter.event({ type: 'operation.progress', id, text, ...(host ? { host } : {}) }),
+        progress: (text) =>
+          reporter.event({ type: 'operation.progress', id, text, ...(host ? { host } : {}) }),
       });
       const result = { id, changed, ms: Math.round(clock.mono() - start) };
       done.set(id, result);

@@ -64,7 +64,10 @@ export function parseInternalAddresses(words: readonly string[]): Map<string, st
 export function parseHostKeys(words: readonly string[]): string[] {
   return words.map((word) => {
     if (!/^SHA256:[A-Za-z0-9+/]{43}=?$/.test(word)) {
-      throw usage(`--host-key ${word} is not a fingerprint`, 'ssh-keyscan HOST | ssh-keygen -lf -   (prints them)');
+      throw usage(
+        `--host-key ${word} is not a fingerprint`,
+        'ssh-keyscan HOST | ssh-keygen -lf -   (prints them)',
+      );
     }
     return word;
   });
@@ -77,13 +80,6 @@ export async function runBootstrap(command: BootstrapCommand): Promise<Bootstrap
   if (!named.success) throw usage(`--name ${flags.name}: ${named.error.issues[0]?.message ?? 'not a name'}`);
   if (flags.domain !== undefined && !Domain.safeParse(flags.domain).success) {
     throw usage(`--domain ${flags.domain} is not a domain`);
-  }
-  if (flags.images === undefined) {
-    throw new FlynnError({
-      code: 'missing',
-      message: 'no image bundle was given',
-      hint: 'flynn cluster bootstrap --images bundle.tar …   (or set FLYNN_IMAGES)',
-    });
   }
   const sshConfig = flags['ssh-config'];
   const identityFiles = (flags.identity ?? []).map((file) => resolve(file));
@@ -99,7 +95,7 @@ export async function runBootstrap(command: BootstrapCommand): Promise<Bootstrap
       },
     },
   });
-  const operatorKey = await findOperatorKey({
+  const operator = await findOperatorKey({
     identityFiles,
     ...(keyText ? { keyText } : {}),
     ...(sshConfig ? { sshConfig } : {}),
@@ -116,14 +112,17 @@ export async function runBootstrap(command: BootstrapCommand): Promise<Bootstrap
       auth: { identityFiles, ...(keyText ? { keyTexts: [keyText] } : {}) },
       pinned: parseHostKeys(flags['host-key'] ?? []),
       confirmHostKey: ({ target, key }) =>
-        command.trust(`${target.host} shows the host key ${key.fingerprint} (${key.type}). Is it the right one?`),
+        command.trust(
+          `${target.host} shows the host key ${key.fingerprint} (${key.type}). Is it the right one?`,
+        ),
     },
     internalAddresses: parseInternalAddresses(flags['internal-address'] ?? []),
-    images: flags.images,
+    ...(flags.images ? { images: flags.images } : {}),
     httpPort: flags['http-port'],
     ...(flags.capacity ? { capacity: parseCapacity(flags.capacity) } : {}),
     allowPublicPlaintext: flags['allow-public-plaintext'],
-    operatorKeys: [operatorKey],
+    operatorKeys: [operator.key],
+    ...(operator.identity ? { identity: operator.identity } : {}),
     dryRun: flags['dry-run'],
     confirm: (operations) => command.confirm(describeOperations(operations), 'Carry this out?'),
     signal,

@@ -3,23 +3,23 @@ import { isIP } from 'node:net';
 import type { SshKey } from '../api/app.js';
 import { FlynnError } from '../api/errors.js';
 import type { SshConnection } from '../ssh/port.js';
-import { ulid } from '../util/ulid.js';
-import { bracketHost } from '../util/address.js';
 import type { AddressChoice } from './addresses.js';
 import { apply, type OperationResult } from './apply.js';
+import {
+  gatewayPort,
+  httpsPort,
+  localCluster,
+  newCluster,
+  sameHosts,
+  type Looked,
+} from './cluster-record.js';
 import { connectAll, nameHosts, readTargets, type NamedTarget, type ReachOptions } from './connect.js';
 import { formatClusterString, saveCluster, type LocalCluster } from './context.js';
 import { bootstrapExecutors } from './executors.js';
+import { buildBundle } from './build-bundle.js';
 import { openBundle, type ImageBundle } from './images.js';
-import { archOf, judge, type Finding, type HostReport } from './judge.js';
-import {
-  loadJournal,
-  newSecrets,
-  saveJournal,
-  type ClusterJournal,
-  type ClusterSecrets,
-  type JournalHost,
-} from './journal.js';
+import { judge, type Finding } from './judge.js';
+import { loadJournal, saveJournal, type ClusterJournal, type ClusterSecrets } from './journal.js';
 import { dockerDial, type HostLink } from './links.js';
 import type { Operation } from './operation.js';
 import { planBootstrap } from './plan.js';
@@ -36,14 +36,16 @@ export interface BootstrapOptions {
   reach: ReachOptions;
   /** Internal addresses by host name, as the operator says them. */
   internalAddresses: ReadonlyMap<string, string>;
-  /** Path of an image bundle. */
-  images: string;
+  /** Path of an image bundle; absent: the images are built on the first host. */
+  images?: string;
   httpPort: number;
   /** Capacity of every host's book in place of what the machine has. */
   capacity?: { memoryMiB: number; cpuMillis: number };
   allowPublicPlaintext: boolean;
   /** Keys that may use the cluster from the start, as admins. */
   operatorKeys: readonly SshKey[];
+  /** Private key file that belongs to the first of them, when it is one: the cluster is used with it from here. */
+  identity?: string;
   dryRun: boolean;
   /** Asked before the first change, with the plan; throws to stop. */
   confirm(operations: readonly Operation[]): Promise<void>;
@@ -64,23 +66,16 @@ export interface BootstrapResult {
   results?: OperationResult[];
 }
 
-const httpsPort = 443;
-const gatewayPort = 2222;
-
-interface Looked {
-  named: NamedTarget;
-  conn: SshConnection;
-  report: HostReport;
-  publicAddress: string;
-}
-
 /** Brings the hosts to a healthy cluster, or goes on where an earlier run stopped. Throws coded errors. */
 export async function bootstrap(ports: OperatorPorts, options: BootstrapOptions): Promise<BootstrapResult> {
   const { signal } = options;
   const known = await loadJournal(ports.home, options.name);
-  const bundle = await openBundle(options.images);
+  const bundle = options.images === undefined ? undefined : await openBundle(options.images);
   const targets = await readTargets(options.hosts, options.reach.sshConfig);
-  ports.reporter.event({ type: 'phase', text: `looking at ${targets.length} host${targets.length === 1 ? '' : 's'}` });
+  ports.reporter.event({
+    type: 'phase',
+    text: `looking at ${targets.length} host${targets.length === 1 ? '' : 's'}`,
+  });
   const conns = await connectAll(
     ports,
     targets.map(({ target }) => ({ target, ...pinOf(known?.journal, target) })),
@@ -90,7 +85,12 @@ export async function bootstrap(ports: OperatorPorts, options: BootstrapOptions)
   try {
     const looked = await lookAt(ports, targets, conns, known?.journal, signal);
     const addresses = known
-      ? known.journal.hosts.map((h) => ({ host: h.name, address: h.address, why: 'as before', unreachedFrom: [] }))
+      ? known.journal.hosts.map((h) => ({
+          host: h.name,
+          address: h.address,
+          why: 'as before',
+          unreachedFrom: [],
+        }))
       : await findAddresses(
           looked.map(({ conn, report }) => ({
             name: report.name,
@@ -125,7 +125,7 @@ export async function bootstrap(ports: OperatorPorts, options: BootstrapOptions)
       journal,
       secrets,
       facts: new Map(looked.map((l) => [l.report.name, l.report.facts])),
-      images: bundle.manifest.images,
+      images: bundle?.manifest.images,
     });
     const cluster = localCluster(journal);
     const planned = { cluster, string: formatClusterString(cluster), findings, addresses, operations };
@@ -163,7 +163,12 @@ async function lookAt(
     targets.map(({ target, address }, i) => {
       const before = journal?.hosts.find((h) => h.hostKey === conns[i]?.hostKey.fingerprint);
       const name = target.name ?? before?.name;
-      return { host: target.host, address, hostname: facts[i]?.facts.hostname ?? '', ...(name ? { given: name } : {}) };
+      return {
+        host: target.host,
+        address,
+        hostname: facts[i]?.facts.hostname ?? '',
+        ...(name ? { given: name } : {}),
+      };
     }),
   );
   return Promise.all(
@@ -175,7 +180,9 @@ async function lookAt(
         named,
         conn,
         report: { name, ...fact },
-        publicAddress: isIP(named.address) ? named.address : (resolved[0] ?? fact.facts.ssh.address ?? named.address),
+        publicAddress: isIP(named.address)
+          ? named.address
+          : (resolved[0] ?? fact.facts.ssh.address ?? named.address),
       };
     }),
   );
@@ -197,96 +204,12 @@ function refuse(findings: readonly Finding[]): void {
   });
 }
 
-/** The journal of an earlier run, if the same hosts are named. */
-function sameHosts(journal: ClusterJournal, looked: readonly Looked[], options: BootstrapOptions): ClusterJournal {
-  const before = new Set(journal.hosts.map((h) => h.hostKey));
-  const now = new Set(looked.map((l) => l.conn.hostKey.fingerprint));
-  const conflict = (message: string, hint: string): FlynnError => new FlynnError({ code: 'conflict', message, hint });
-  if (before.size !== now.size || [...before].some((key) => !now.has(key))) {
-    throw conflict(
-      `the cluster ${journal.name} was begun with other hosts: ${journal.hosts.map((h) => h.name).join(', ')}`,
-      'name the same hosts, or give another --name',
-    );
-  }
-  if (options.domain !== undefined && options.domain !== journal.domain) {
-    throw conflict(
-      `the cluster ${journal.name} has the domain ${journal.domain} already`,
-      `leave out --domain, or begin anew: flynn cluster destroy ${journal.name}`,
-    );
-  }
-  return journal;
-}
-
-async function newCluster(
-  ports: OperatorPorts,
-  options: BootstrapOptions,
-  looked: readonly Looked[],
-  addresses: readonly AddressChoice[],
-  domain: string,
-): Promise<{ journal: ClusterJournal; secrets: ClusterSecrets }> {
-  const { rolesAt } = await import('./roles.js');
-  const now = ports.clock.now();
-  const hosts = looked.map(({ named, conn, report, publicAddress }, index): JournalHost => {
-    const { host, port, user } = named.target;
-    return {
-      name: report.name,
-      target: { host, port, user },
-      hostKey: conn.hostKey.fingerprint,
-      address: addresses.find((a) => a.host === report.name)?.address ?? '',
-      publicAddress,
-      roles: rolesAt(index, looked.length),
-      arch: archOf(report.facts.arch) ?? 'amd64',
-      cpuMillis: report.facts.cpus * 1000,
-      memoryBytes: report.facts.memoryBytes,
-    };
-  });
-  const { secrets, gatewayFingerprint } = await newSecrets(options.name, hosts, now);
-  const journal: ClusterJournal = {
-    id: ulid(now, ports.rng),
-    name: options.name,
-    domain,
-    createdAt: now,
-    state: 'begun',
-    httpPort: options.httpPort,
-    httpsPort,
-    gatewayPort,
-    gatewayFingerprint,
-    hosts,
-    ...(options.capacity ? { capacity: options.capacity } : {}),
-    ...(options.reach.auth.identityFiles?.[0] ? { identity: options.reach.auth.identityFiles[0] } : {}),
-  };
-  return { journal, secrets };
-}
-
 async function linkAll(ports: OperatorPorts, looked: readonly Looked[]): Promise<Map<string, HostLink>> {
   const links = new Map<string, HostLink>();
   for (const { conn, report } of looked) {
     links.set(report.name, { name: report.name, conn, docker: await ports.openDocker(dockerDial(conn)) });
   }
   return links;
-}
-
-/** A cluster as this computer remembers it. */
-export function localCluster(journal: ClusterJournal): LocalCluster {
-  const { name, id, domain, hosts } = journal;
-  return {
-    name,
-    id,
-    domain,
-    fingerprint: journal.gatewayFingerprint,
-    ...(journal.identity ? { identity: journal.identity } : {}),
-    gateways: hosts
-      .filter((host) => host.roles.includes('control'))
-      .map((host) => `${bracketHost(host.publicAddress)}:${journal.gatewayPort}`),
-    hosts: hosts.map(({ name, target, hostKey, address, publicAddress, roles }) => ({
-      name,
-      target,
-      hostKey,
-      address,
-      publicAddress,
-      roles,
-    })),
-  };
 }
 
 async function carryOut(
@@ -296,14 +219,17 @@ async function carryOut(
     journal: ClusterJournal;
     secrets: ClusterSecrets;
     links: ReadonlyMap<string, HostLink>;
-    bundle: ImageBundle;
+    bundle: ImageBundle | undefined;
     operations: readonly Operation[];
   },
 ): Promise<OperationResult[]> {
   const { journal, secrets, links, bundle } = work;
   const executors = bootstrapExecutors({
-    work: { journal, secrets, links, images: bundle.manifest.images, clock: ports.clock },
-    bundle,
+    work: { journal, secrets, links, clock: ports.clock },
+    images: {
+      ...(bundle ? { bundle } : {}),
+      build: (docker, progress, signal) => buildBundle(docker, ports.home, progress, signal),
+    },
     operatorKeys: options.operatorKeys,
     upTimeoutMs: options.upTimeoutMs ?? 120_000,
     remember: async () => {

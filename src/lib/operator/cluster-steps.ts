@@ -33,7 +33,8 @@ export function linkTo(work: Pick<ClusterWork, 'links'>, name: string): HostLink
   return link;
 }
 
-const members = (journal: ClusterJournal): JournalHost[] => journal.hosts.filter((h) => h.roles.includes('etcd'));
+const members = (journal: ClusterJournal): JournalHost[] =>
+  journal.hosts.filter((h) => h.roles.includes('etcd'));
 
 /** The control host that one-shots run on. */
 function controlHost(journal: ClusterJournal): JournalHost {
@@ -43,7 +44,11 @@ function controlHost(journal: ClusterJournal): JournalHost {
 }
 
 /** Waits until every member of etcd answers a linearizable read. Throws `timeout` with the last words of one that does not. */
-export async function waitForEtcd(work: ClusterWork, timeoutMs: number, signal: AbortSignal): Promise<boolean> {
+export async function waitForEtcd(
+  work: ClusterWork,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<boolean> {
   await Promise.all(members(work.journal).map((host) => waitForMember(work, host, timeoutMs, signal)));
   return false;
 }
@@ -89,7 +94,10 @@ export async function guardEtcd(work: ClusterWork, signal: AbortSignal): Promise
   });
   if (result.code !== 0) {
     const said = result.stderr.trim().split('\n').slice(-3).join(' / ');
-    throw new FlynnError({ code: 'failed', message: `etcdctl on ${member.name}: ${said || `code ${result.code}`}` });
+    throw new FlynnError({
+      code: 'failed',
+      message: `etcdctl on ${member.name}: ${said || `code ${result.code}`}`,
+    });
   }
   return result.stdout.includes('added');
 }
@@ -143,11 +151,18 @@ export function seedOf(
 
 function storeAccess({ journal, secrets }: ClusterWork) {
   const { cert, key } = secrets.root;
-  return { endpoints: etcdEndpoints(journal, controlHost(journal)), identity: { ca: secrets.authority.cert, cert, key } };
+  return {
+    endpoints: etcdEndpoints(journal, controlHost(journal)),
+    identity: { ca: secrets.authority.cert, cert, key },
+  };
 }
 
 /** Writes the first records through a one-shot on the first control host. False when all were there. */
-export async function seed(work: ClusterWork, sshKeys: readonly SshKey[], signal: AbortSignal): Promise<boolean> {
+export async function seed(
+  work: ClusterWork,
+  sshKeys: readonly SshKey[],
+  signal: AbortSignal,
+): Promise<boolean> {
   const { docker } = linkTo(work, controlHost(work.journal).name);
   const { changed } = await runOneShot({
     docker,
@@ -177,7 +192,8 @@ export async function waitForGrid(
     image: imageOf(work.images, 'seed'),
     name: 'flynn-seed-wait',
     request: { do: 'wait', store: storeAccess(work), timeoutMs },
-    onPending: (up, of, waiting) => progress(`${up} of ${of} up${waiting.length > 0 ? `, ${summary(waiting)}` : ''}`),
+    onPending: (up, of, waiting) =>
+      progress(`${up} of ${of} up${waiting.length > 0 ? `, ${summary(waiting)}` : ''}`),
     timeoutMs: timeoutMs + 30_000,
     signal,
   });

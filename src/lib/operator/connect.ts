@@ -25,7 +25,10 @@ export interface NamedTarget {
 }
 
 /** Reads `[name=]user@host[:port]…` and ssh_config aliases. Throws `usage` for bad or doubled ones. */
-export async function readTargets(specs: readonly string[], sshConfig: ReachOptions['sshConfig']): Promise<NamedTarget[]> {
+export async function readTargets(
+  specs: readonly string[],
+  sshConfig: ReachOptions['sshConfig'],
+): Promise<NamedTarget[]> {
   const { loadConfig, resolveTarget } = await import('../ssh/index.js');
   const config = await loadConfig(sshConfig, { home: homedir(), localUser: userInfo().username });
   const targets: NamedTarget[] = [];
@@ -71,7 +74,9 @@ export async function connectAll(
     ),
   );
   const open = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
-  const failed = results.flatMap((result) => (result.status === 'rejected' ? [toFlynnError(result.reason)] : []));
+  const failed = results.flatMap((result) =>
+    result.status === 'rejected' ? [toFlynnError(result.reason)] : [],
+  );
   const [first] = failed;
   if (!first) return open;
   await Promise.all(open.map((conn) => conn.close()));
@@ -107,7 +112,10 @@ export function nameHosts(
     if (given === undefined) continue;
     const checked = HostName.safeParse(given);
     if (!checked.success) {
-      throw new FlynnError({ code: 'invalid', message: `${given}: ${checked.error.issues[0]?.message ?? 'not a name'}` });
+      throw new FlynnError({
+        code: 'invalid',
+        message: `${given}: ${checked.error.issues[0]?.message ?? 'not a name'}`,
+      });
     }
     if (taken.has(given)) throw new FlynnError({ code: 'usage', message: `two hosts are called ${given}` });
     taken.add(given);

@@ -26,7 +26,11 @@ export async function findContainer(docker: Docker, name: string): Promise<Conta
  * Makes sure that a container of this spec runs: keeps one that was made from an equal spec, replaces any other of
  * that name. Returns false when it ran already.
  */
-export async function ensureContainer(docker: Docker, spec: ContainerSpec, signal?: AbortSignal): Promise<boolean> {
+export async function ensureContainer(
+  docker: Docker,
+  spec: ContainerSpec,
+  signal?: AbortSignal,
+): Promise<boolean> {
   const hash = createHash('sha256').update(canonicalJson(spec)).digest('hex').slice(0, 16);
   const there = await findContainer(docker, spec.name);
   if (there && there.labels[label] === hash) {
@@ -39,7 +43,10 @@ export async function ensureContainer(docker: Docker, spec: ContainerSpec, signa
     await docker.containers.stop(there.id, 10, { signal });
     await docker.containers.remove(there.id, { force: true }, { signal });
   }
-  const id = await docker.containers.create({ ...spec, labels: { ...spec.labels, [label]: hash } }, { signal });
+  const id = await docker.containers.create(
+    { ...spec, labels: { ...spec.labels, [label]: hash } },
+    { signal },
+  );
   await docker.containers.start(id, { signal });
   return true;
 }
@@ -48,7 +55,10 @@ export async function ensureContainer(docker: Docker, spec: ContainerSpec, signa
 export async function lastLines(docker: Docker, name: string, count = 8): Promise<string[]> {
   const lines: string[] = [];
   try {
-    for await (const { line } of docker.containers.logs(name, { tail: count, signal: AbortSignal.timeout(5_000) })) {
+    for await (const { line } of docker.containers.logs(name, {
+      tail: count,
+      signal: AbortSignal.timeout(5_000),
+    })) {
       lines.push(line);
     }
   } catch (error) {

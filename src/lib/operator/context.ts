@@ -205,7 +205,8 @@ export function parseClusterString(text: string): ClusterAccess {
   const checked = ClusterName.safeParse(name);
   if (!checked.success) throw bad(`has a bad name: ${checked.error.issues[0]?.message ?? name}`);
   const fingerprint = new URLSearchParams(query.replaceAll('+', '%2B')).get('key');
-  if (!fingerprint || !/^SHA256:[A-Za-z0-9+/]{43}=?$/.test(fingerprint)) throw bad('carries no host key (key=SHA256:…)');
+  if (!fingerprint || !/^SHA256:[A-Za-z0-9+/]{43}=?$/.test(fingerprint))
+    throw bad('carries no host key (key=SHA256:…)');
   if (gateways.length === 0) throw bad('names no gateway');
   return { name, gateways, fingerprint };
 }

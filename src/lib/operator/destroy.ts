@@ -37,7 +37,10 @@ export async function destroy(ports: OperatorPorts, options: DestroyOptions): Pr
   const { signal } = options;
   const known = await loadJournal(ports.home, options.name);
   const targets = known
-    ? known.journal.hosts.map((h): { target: SshTarget; pinned: string[] } => ({ target: { ...h.target, name: h.name }, pinned: [h.hostKey] }))
+    ? known.journal.hosts.map((h): { target: SshTarget; pinned: string[] } => ({
+        target: { ...h.target, name: h.name },
+        pinned: [h.hostKey],
+      }))
     : (await readTargets(options.hosts, options.reach.sshConfig)).map(({ target }) => ({ target }));
   if (targets.length === 0) {
     throw new FlynnError({

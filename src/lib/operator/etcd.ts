@@ -61,8 +61,18 @@ export function etcdSpec(journal: ClusterJournal, host: JournalHost, image: stri
     restart: 'always',
     cpuShares: 8192,
     mounts: [
-      { type: 'bind', source: `${hostPaths.config}/common`, target: `${hostPaths.config}/common`, readOnly: true },
-      { type: 'bind', source: `${hostPaths.config}/etcd`, target: `${hostPaths.config}/etcd`, readOnly: true },
+      {
+        type: 'bind',
+        source: `${hostPaths.config}/common`,
+        target: `${hostPaths.config}/common`,
+        readOnly: true,
+      },
+      {
+        type: 'bind',
+        source: `${hostPaths.config}/etcd`,
+        target: `${hostPaths.config}/etcd`,
+        readOnly: true,
+      },
       { type: 'bind', source: `${hostPaths.data}/etcd`, target: `${hostPaths.data}/etcd` },
     ],
     ...logging,

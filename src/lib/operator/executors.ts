@@ -1,8 +1,17 @@
 // Which step carries out which kind of operation.
 import type { SshKey } from '../api/app.js';
+import type { Docker } from '../docker/port.js';
 import { agentSpec } from './agent.js';
 import type { Executor, OperationHandle } from './apply.js';
-import { guardEtcd, linkTo, seed, waitForEtcd, waitForGrid, waitForMember, type ClusterWork } from './cluster-steps.js';
+import {
+  guardEtcd,
+  linkTo,
+  seed,
+  waitForEtcd,
+  waitForGrid,
+  waitForMember,
+  type ClusterWork,
+} from './cluster-steps.js';
 import { ensureContainer, findContainer } from './containers.js';
 import { etcdContainer, etcdSpec } from './etcd.js';
 import { hostDirs, hostFiles } from './host-files.js';
@@ -13,10 +22,17 @@ import { limiter } from './limiter.js';
 import { imageOf } from './omni.js';
 import type { OperationKind } from './operation.js';
 
+/** Where the images come from: a bundle that was given, or one that is made on the way. */
+export interface ImageSource {
+  bundle?: ImageBundle;
+  /** Builds the images with an engine and brings them here. */
+  build(docker: Docker, progress: (text: string) => void, signal: AbortSignal): Promise<ImageBundle>;
+}
+
 /** What the executors work with. */
 export interface ExecutorOptions {
-  work: ClusterWork;
-  bundle: ImageBundle;
+  work: Omit<ClusterWork, 'images'>;
+  images: ImageSource;
   operatorKeys: readonly SshKey[];
   upTimeoutMs: number;
   /** Writes the local list of clusters; false when nothing changed. */
@@ -29,8 +45,18 @@ const etcdTimeoutMs = 60_000;
 
 /** The executors of bootstrap. */
 export function bootstrapExecutors(options: ExecutorOptions): Record<OperationKind, Executor> {
-  const { work, bundle } = options;
-  const { journal, secrets, clock, images } = work;
+  const source = options.images;
+  const { journal, secrets, clock } = options.work;
+  const bundle = (): ImageBundle => {
+    if (!source.bundle) throw new Error('the images are not built yet');
+    return source.bundle;
+  };
+  const work: ClusterWork = {
+    ...options.work,
+    get images() {
+      return bundle().manifest.images;
+    },
+  };
   const loads = limiter(parallelLoads);
   const replacements = limiter(1);
   const on = (handle: OperationHandle): { host: JournalHost; link: ReturnType<typeof linkTo> } => {
@@ -51,18 +77,22 @@ export function bootstrapExecutors(options: ExecutorOptions): Record<OperationKi
       const { host, link } = on(handle);
       return writeFiles(link.conn, hostDirs(host), hostFiles(journal, secrets, host), handle.signal);
     },
+    'images.build': async (handle) => {
+      source.bundle = await source.build(on(handle).link.docker, handle.progress, handle.signal);
+      return true;
+    },
     'images.load': async (handle) => {
       const { link } = on(handle);
-      if ((await missingImages(link.docker, bundle.manifest)).length === 0) return false;
+      if ((await missingImages(link.docker, bundle().manifest)).length === 0) return false;
       await loads(() =>
-        loadBundle(link.docker, bundle, (percent) => handle.progress(`images ${percent} %`), handle.signal),
+        loadBundle(link.docker, bundle(), (percent) => handle.progress(`images ${percent} %`), handle.signal),
       );
       return true;
     },
     'etcd.start': async (handle) => {
       const { host, link } = on(handle);
       const ensure = (): Promise<boolean> =>
-        ensureContainer(link.docker, etcdSpec(journal, host, imageOf(images, 'etcd')), handle.signal);
+        ensureContainer(link.docker, etcdSpec(journal, host, imageOf(work.images, 'etcd')), handle.signal);
       const running = (await findContainer(link.docker, etcdContainer))?.state === 'running';
       if (!running) return ensure();
       // Members that serve are replaced one after the other: two at once would cost the cluster its quorum.
@@ -77,7 +107,7 @@ export function bootstrapExecutors(options: ExecutorOptions): Record<OperationKi
     'grid.seed': (handle) => seed(work, options.operatorKeys, handle.signal),
     'agent.start': (handle) => {
       const { link } = on(handle);
-      return ensureContainer(link.docker, agentSpec(journal, imageOf(images, 'host')), handle.signal);
+      return ensureContainer(link.docker, agentSpec(journal, imageOf(work.images, 'host')), handle.signal);
     },
     'grid.wait': (handle) => waitForGrid(work, options.upTimeoutMs, handle.progress, handle.signal),
     'local.remember': () => options.remember(),

@@ -189,7 +189,9 @@ export function parseFacts(text: string): HostFacts {
     apt: one('apt') === 'yes',
     systemd: one('systemd') === 'yes',
     listeners: (values.get('listen') ?? []).flatMap(listenerOf),
-    ours: new Map((values.get('ours') ?? []).map((line) => [line.split(' ')[0] ?? '', line.split(' ')[1] ?? ''])),
+    ours: new Map(
+      (values.get('ours') ?? []).map((line) => [line.split(' ')[0] ?? '', line.split(' ')[1] ?? '']),
+    ),
     ...(member ? { member } : {}),
   };
 }

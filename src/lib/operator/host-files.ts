@@ -21,7 +21,10 @@ export interface DirSpec {
 /** Client URLs of etcd, the host's own member first. */
 export function etcdEndpoints(journal: ClusterJournal, host: JournalHost): string[] {
   const members = journal.hosts.filter((other) => other.roles.includes('etcd'));
-  const sorted = [...members.filter((m) => m.name === host.name), ...members.filter((m) => m.name !== host.name)];
+  const sorted = [
+    ...members.filter((m) => m.name === host.name),
+    ...members.filter((m) => m.name !== host.name),
+  ];
   return sorted.map((member) => `https://${bracketHost(member.address)}:${ports.etcdClient}`);
 }
 

@@ -22,7 +22,12 @@ export const daemonBackup = {
 } as const;
 
 /** Resolves when the engine answers; throws `unreachable` when it has not within `ms`. */
-export async function waitForDocker(docker: Docker, clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
+export async function waitForDocker(
+  docker: Docker,
+  clock: Clock,
+  ms: number,
+  signal?: AbortSignal,
+): Promise<void> {
   const end = clock.mono() + ms;
   for (;;) {
     try {
@@ -83,7 +88,9 @@ export async function installDocker(
 
 /** Has dockerd read daemon.json again, without a restart; works without a service manager. */
 export async function reloadDockerd(conn: SshConnection, signal: AbortSignal): Promise<void> {
-  await run(conn, ['sh', '-c', 'kill -HUP "$(cat /var/run/docker.pid 2>/dev/null || pidof dockerd)"'], { signal });
+  await run(conn, ['sh', '-c', 'kill -HUP "$(cat /var/run/docker.pid 2>/dev/null || pidof dockerd)"'], {
+    signal,
+  });
 }
 
 /** Merges live-restore into daemon.json and has dockerd read it again. Never restarts it: that would stop containers. */
@@ -106,11 +113,12 @@ export async function configureDocker(
     await conn.writeFile(daemonJson, merged.text, { sudo: true, signal });
   }
   await reloadDockerd(conn, signal);
-  await poll(
-    clock,
-    async () => ((await docker.info({ signal })).liveRestore ? true : undefined),
-    { timeoutMs: 10_000, intervalMs: 100, signal, what: 'live-restore' },
-  ).catch((cause: unknown) => {
+  await poll(clock, async () => ((await docker.info({ signal })).liveRestore ? true : undefined), {
+    timeoutMs: 10_000,
+    intervalMs: 100,
+    signal,
+    what: 'live-restore',
+  }).catch((cause: unknown) => {
     throw new FlynnError({
       code: 'failed',
       message: 'dockerd did not take over live-restore',
@@ -128,10 +136,13 @@ export async function writeFiles(
   files: readonly FileSpec[],
   signal: AbortSignal,
 ): Promise<boolean> {
-  const there = await conn.exec(['sh', '-c', stateScript, 'state', ...[...dirs, ...files].map((f) => f.path)], {
-    sudo: true,
-    signal,
-  });
+  const there = await conn.exec(
+    ['sh', '-c', stateScript, 'state', ...[...dirs, ...files].map((f) => f.path)],
+    {
+      sudo: true,
+      signal,
+    },
+  );
   const state = new Set(there.stdout.split('\n').filter((line) => line !== ''));
   const lackedDirs = dirs.filter((dir) => !state.has(`dir ${dir.mode.toString(8)} ${dir.path}`));
   const lackedFiles = files.filter((file) => {

@@ -79,7 +79,11 @@ export async function loadJournal(
 }
 
 /** Writes the journal; the secrets too when they are given. Secrets first: a journal without them is none. */
-export async function saveJournal(home: string, journal: ClusterJournal, secrets?: ClusterSecrets): Promise<void> {
+export async function saveJournal(
+  home: string,
+  journal: ClusterJournal,
+  secrets?: ClusterSecrets,
+): Promise<void> {
   const dir = journalDir(home, journal.name);
   if (secrets) await writePrivate(join(dir, files.secrets), `${JSON.stringify(secrets, null, 2)}\n`);
   await writePrivate(join(dir, files.journal), `${JSON.stringify(journal, null, 2)}\n`);

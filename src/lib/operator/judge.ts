@@ -36,7 +36,12 @@ export interface JudgeContext {
   ports: { http: number; https: number; gateway: number };
   choices: readonly AddressChoice[];
   allowPublicPlaintext: boolean;
-  domain: { name: string; isDefault: boolean; publicAddresses: readonly string[]; resolved: readonly string[] };
+  domain: {
+    name: string;
+    isDefault: boolean;
+    publicAddresses: readonly string[];
+    resolved: readonly string[];
+  };
 }
 
 /** All findings, errors first, in the order of the hosts. */
@@ -66,7 +71,12 @@ function judgeHost(report: HostReport, roles: ReturnType<typeof rolesAt>, contex
     found.push({ code, level, host: name, message, ...(hint ? { hint } : {}) });
   };
   if (facts.elevation === 'none') {
-    say('error', 'not_root', 'the user is not root and sudo asks for a password', 'log in as root, or allow `sudo -n`');
+    say(
+      'error',
+      'not_root',
+      'the user is not root and sudo asks for a password',
+      'log in as root, or allow `sudo -n`',
+    );
   }
   if (!['amd64', 'arm64'].includes(archOf(facts.arch) ?? '')) {
     say('error', 'arch', `its processor is ${facts.arch}`, 'hosts are amd64 or arm64');
@@ -97,38 +107,75 @@ function judgeHost(report: HostReport, roles: ReturnType<typeof rolesAt>, contex
     );
   }
   for (const [port, purpose] of fixedPorts(context.ports)) {
-    const listener = facts.listeners.find((l) => l.port === port && !isOurs(l, facts) && inTheWay(l, context, name));
+    const listener = facts.listeners.find(
+      (l) => l.port === port && !isOurs(l, facts) && inTheWay(l, context, name),
+    );
     if (listener) {
       const who = listener.process
         ? `${listener.process}${listener.pid ? ` (pid ${listener.pid})` : ''}`
         : 'another process';
-      say('error', 'port', `port ${port}, for ${purpose}, is held by ${who}`, 'end it, or move it to another port');
+      say(
+        'error',
+        'port',
+        `port ${port}, for ${purpose}, is held by ${who}`,
+        'end it, or move it to another port',
+      );
     }
   }
   return found;
 }
 
-function judgeDocker(facts: HostFacts, say: (level: Finding['level'], code: string, message: string, hint?: string) => void): void {
+function judgeDocker(
+  facts: HostFacts,
+  say: (level: Finding['level'], code: string, message: string, hint?: string) => void,
+): void {
   const { docker } = facts;
   if (!docker.installed) {
-    if (facts.apt) say('note', 'docker_install', 'Docker will be installed: apt-get install docker.io iptables');
-    else say('error', 'docker_missing', 'it has no Docker and no apt-get', 'install a Docker engine, then run it again');
+    if (facts.apt)
+      say('note', 'docker_install', 'Docker will be installed: apt-get install docker.io iptables');
+    else
+      say(
+        'error',
+        'docker_missing',
+        'it has no Docker and no apt-get',
+        'install a Docker engine, then run it again',
+      );
     return;
   }
   if (docker.error !== undefined && facts.elevation !== 'none') {
-    say('error', 'docker_down', `its Docker engine does not answer: ${docker.error.trim()}`, 'systemctl start docker');
+    say(
+      'error',
+      'docker_down',
+      `its Docker engine does not answer: ${docker.error.trim()}`,
+      'systemctl start docker',
+    );
   }
   if (docker.swarm !== undefined && docker.swarm !== 'inactive') {
-    say('error', 'swarm', `its Docker engine is in Swarm mode (${docker.swarm})`, 'docker swarm leave --force   (ends its services)');
+    say(
+      'error',
+      'swarm',
+      `its Docker engine is in Swarm mode (${docker.swarm})`,
+      'docker swarm leave --force   (ends its services)',
+    );
   }
   if (docker.liveRestoreFlag && docker.liveRestore === false) {
-    say('error', 'live_restore', 'dockerd is started with --live-restore=false', 'take the flag out: containers must outlive dockerd');
+    say(
+      'error',
+      'live_restore',
+      'dockerd is started with --live-restore=false',
+      'take the flag out: containers must outlive dockerd',
+    );
   }
   if (docker.daemonJson !== undefined) {
     try {
       JSON.parse(docker.daemonJson || '{}');
     } catch {
-      say('error', 'daemon_json', '/etc/docker/daemon.json is not JSON', 'mend it: live-restore is merged into it');
+      say(
+        'error',
+        'daemon_json',
+        '/etc/docker/daemon.json is not JSON',
+        'mend it: live-restore is merged into it',
+      );
     }
   }
 }
@@ -201,7 +248,9 @@ function judgeNetwork(hosts: readonly HostReport[], context: JudgeContext): Find
       message: alone
         ? `its only address is public (${open[0]?.address}): ports of apps open there`
         : `the hosts share only public addresses (${open.map((c) => c.address).join(', ')}): requests to apps would cross the Internet in plain text`,
-      hint: alone ? 'close ports 20000-29999 to the outside' : 'use a private network, or accept it with --allow-public-plaintext',
+      hint: alone
+        ? 'close ports 20000-29999 to the outside'
+        : 'use a private network, or accept it with --allow-public-plaintext',
     });
   }
   return found;
@@ -220,5 +269,12 @@ function judgeDomain({ domain }: JudgeContext): Finding[] {
     return [`${name}. ${type} ${address}`, `*.${name}. ${type} ${address}`];
   });
   const now = resolved.length === 0 ? 'does not resolve yet' : `leads to ${resolved.join(', ')}`;
-  return [{ code: 'dns', level: 'note', message: `${name} ${now}`, hint: `records to create: ${records.join('; ')}` }];
+  return [
+    {
+      code: 'dns',
+      level: 'note',
+      message: `${name} ${now}`,
+      hint: `records to create: ${records.join('; ')}`,
+    },
+  ];
 }

@@ -43,7 +43,11 @@ export function dockerDial(conn: SshConnection): Dial {
 }
 
 /** Runs a command as root and returns its output; throws `failed` with its last words when it does not end with 0. */
-export async function run(conn: SshConnection, argv: readonly string[], opts: ExecOptions = {}): Promise<string> {
+export async function run(
+  conn: SshConnection,
+  argv: readonly string[],
+  opts: ExecOptions = {},
+): Promise<string> {
   const result = await conn.exec(argv, { sudo: true, ...opts });
   if (result.code === 0) return result.stdout;
   const said = (result.stderr.trim() || result.stdout.trim()).split('\n').slice(-5).join(' / ');

@@ -5,6 +5,7 @@ export type OperationKind =
   | 'docker.install'
   | 'docker.configure'
   | 'files.write'
+  | 'images.build'
   | 'images.load'
   | 'etcd.start'
   | 'etcd.wait'

@@ -24,13 +24,28 @@ export interface OperatorKeyOptions {
   now: number;
 }
 
+/** The key's record, and where its private half lies when that is a file. */
+export interface OperatorKey {
+  key: SshKey;
+  identity?: string;
+}
+
+interface Found {
+  line: string;
+  file?: string;
+}
+
 /**
  * The operator's public key as an admin's record: the key given as text, --identity, the ssh_config's IdentityFile,
  * the agent's first key, a default one, in this order. Throws `missing` when there is none.
  */
-export async function findOperatorKey(options: OperatorKeyOptions): Promise<SshKey> {
-  const line = (await fromText(options.keyText)) ?? (await fromFiles(options)) ?? (await fromAgent(options.agentSocket));
-  const parsed = line === undefined ? await fromDefaults() : parsePublicKey(line);
+export async function findOperatorKey(options: OperatorKeyOptions): Promise<OperatorKey> {
+  const found =
+    (await fromText(options.keyText)) ??
+    (await fromFiles(options)) ??
+    (await fromAgent(options.agentSocket)) ??
+    (await fromDefaults());
+  const parsed = found && parsePublicKey(found.line);
   if (!parsed) {
     throw new FlynnError({
       code: 'missing',
@@ -39,13 +54,16 @@ export async function findOperatorKey(options: OperatorKeyOptions): Promise<SshK
     });
   }
   return {
-    fingerprint: parsed.fingerprint,
-    type: parsed.type,
-    blob: parsed.blob,
-    name: (parsed.comment || `${userInfo().username}@${hostname()}`).slice(0, 100),
-    role: 'admin',
-    apps: [],
-    createdAt: options.now,
+    key: {
+      fingerprint: parsed.fingerprint,
+      type: parsed.type,
+      blob: parsed.blob,
+      name: (parsed.comment || `${userInfo().username}@${hostname()}`).slice(0, 100),
+      role: 'admin',
+      apps: [],
+      createdAt: options.now,
+    },
+    ...(found.file ? { identity: found.file } : {}),
   };
 }
 
@@ -60,7 +78,7 @@ async function publicLine(file: string): Promise<string | undefined> {
   );
 }
 
-async function fromText(text: string | undefined): Promise<string | undefined> {
+async function fromText(text: string | undefined): Promise<Found | undefined> {
   if (text === undefined || text.trim() === '') return undefined;
   const { mkdtemp, rm, writeFile } = await import('node:fs/promises');
   const { tmpdir } = await import('node:os');
@@ -68,16 +86,17 @@ async function fromText(text: string | undefined): Promise<string | undefined> {
   try {
     const file = join(dir, 'key');
     await writeFile(file, `${text.replaceAll('\\n', '\n').trim()}\n`, { mode: 0o600 });
-    return await publicLine(file);
+    const line = await publicLine(file);
+    return line === undefined ? undefined : { line };
   } finally {
     await rm(dir, { recursive: true, force: true });
   }
 }
 
-async function fromFiles(options: OperatorKeyOptions): Promise<string | undefined> {
+async function fromFiles(options: OperatorKeyOptions): Promise<Found | undefined> {
   for (const file of options.identityFiles) {
     const line = await publicLine(file);
-    if (line !== undefined) return line;
+    if (line !== undefined) return { line, file };
     throw new FlynnError({
       code: 'usage',
       message: `the public half of ${file} cannot be read`,
@@ -88,24 +107,30 @@ async function fromFiles(options: OperatorKeyOptions): Promise<string | undefine
   const config = await loadConfig(options.sshConfig, { home: homedir(), localUser: userInfo().username });
   for (const file of (await config.lookup(options.host)).identityFiles) {
     const line = await publicLine(file);
-    if (line !== undefined) return line;
+    if (line !== undefined) return { line, file };
   }
   return undefined;
 }
 
-async function fromAgent(socket: string | undefined): Promise<string | undefined> {
+async function fromAgent(socket: string | undefined): Promise<Found | undefined> {
   if (!socket) return undefined;
-  return exec('ssh-add', ['-L'], { timeout: execMs, env: { PATH: process.env.PATH, SSH_AUTH_SOCK: socket } }).then(
-    ({ stdout }) => stdout.split('\n').find((line) => parsePublicKey(line) !== undefined),
+  return exec('ssh-add', ['-L'], {
+    timeout: execMs,
+    env: { PATH: process.env.PATH, SSH_AUTH_SOCK: socket },
+  }).then(
+    ({ stdout }) => {
+      const line = stdout.split('\n').find((text) => parsePublicKey(text) !== undefined);
+      return line === undefined ? undefined : { line };
+    },
     () => undefined,
   );
 }
 
-async function fromDefaults(): Promise<ReturnType<typeof parsePublicKey>> {
+async function fromDefaults(): Promise<Found | undefined> {
   for (const name of ['id_ed25519', 'id_ecdsa', 'id_rsa']) {
-    const line = await publicLine(join(homedir(), '.ssh', name));
-    const parsed = line === undefined ? undefined : parsePublicKey(line);
-    if (parsed) return parsed;
+    const file = join(homedir(), '.ssh', name);
+    const line = await publicLine(file);
+    if (line !== undefined && parsePublicKey(line)) return { line, file };
   }
   return undefined;
 }

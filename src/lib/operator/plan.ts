@@ -11,19 +11,26 @@ export interface PlanInput {
   secrets: ClusterSecrets;
   /** Facts by host name. */
   facts: ReadonlyMap<string, HostFacts>;
-  /** References of the images by appliance. */
-  images: Readonly<Record<string, string>>;
+  /** References of the images by appliance; undefined when they are built on the first host. */
+  images: Readonly<Record<string, string>> | undefined;
 }
 
 /** The operations in an order in which they could run one by one; `after` says what may run at once. */
 export function planBootstrap({ journal, secrets, facts, images }: PlanInput): Operation[] {
   const operations: Operation[] = [];
-  const add = (kind: OperationKind, title: string, after: string[], host?: JournalHost, detail: string[] = []): string => {
+  const add = (
+    kind: OperationKind,
+    title: string,
+    after: string[],
+    host?: JournalHost,
+    detail: string[] = [],
+  ): string => {
     const id = host ? `${kind}@${host.name}` : kind;
     operations.push({ id, kind, title, after: [...after], detail, ...(host ? { host: host.name } : {}) });
     return id;
   };
   const ready = new Map<string, string[]>();
+  let built: string[] = [];
   for (const host of journal.hosts) {
     const found = facts.get(host.name);
     const docker: string[] = [];
@@ -36,23 +43,35 @@ export function planBootstrap({ journal, secrets, facts, images }: PlanInput): O
       );
     }
     if (!found || needsLiveRestore(found.docker)) {
-      docker.push(add('docker.configure', 'let containers outlive dockerd', docker, host, configureDetail(found)));
+      docker.push(
+        add('docker.configure', 'let containers outlive dockerd', docker, host, configureDetail(found)),
+      );
     }
     const files = add('files.write', 'write configuration and certificates', [], host, [
       ...hostDirs(host).map((dir) => `${dir.path}/ ${dir.mode.toString(8)}`),
       ...hostFiles(journal, secrets, host).map((file) => `${file.path} ${file.mode.toString(8)}`),
     ]);
-    const loaded = add('images.load', 'load images', docker, host, [...new Set(Object.values(images))].sort());
+    if (!images && host === journal.hosts[0]) {
+      const detail = ["with the host's own engine, from the recipes of this package"];
+      built = [add('images.build', 'build images', docker, host, detail)];
+    }
+    const names = images ? [...new Set(Object.values(images))].sort() : ['the ones that were built'];
+    const loaded = add('images.load', 'load images', [...docker, ...built], host, names);
     ready.set(host.name, [...docker, files, loaded]);
   }
   const members = journal.hosts.filter((host) => host.roles.includes('etcd'));
   const started = members.map((host) =>
-    add('etcd.start', 'start etcd', ready.get(host.name) ?? [], host, [`member ${host.name} at ${host.address}`]),
+    add('etcd.start', 'start etcd', ready.get(host.name) ?? [], host, [
+      `member ${host.name} at ${host.address}`,
+    ]),
   );
   const healthy = add('etcd.wait', 'wait until etcd answers', started);
   const guarded = add('etcd.auth', 'give each certificate its rights in etcd', [healthy]);
   const control = journal.hosts.find((host) => host.roles.includes('control'));
-  const seeded = add('grid.seed', 'write the first records', [guarded, ...(ready.get(control?.name ?? '') ?? [])]);
+  const seeded = add('grid.seed', 'write the first records', [
+    guarded,
+    ...(ready.get(control?.name ?? '') ?? []),
+  ]);
   const agents = journal.hosts.map((host) =>
     add('agent.start', 'start the host agent', [seeded, ...(ready.get(host.name) ?? [])], host),
   );
@@ -71,5 +90,9 @@ function configureDetail(facts: HostFacts | undefined): string[] {
   const before = facts?.docker.daemonJson;
   const merged = mergeDaemonJson(before);
   const shown = before === undefined ? 'there is none' : `now ${JSON.stringify(JSON.parse(before || '{}'))}`;
-  return [`/etc/docker/daemon.json: ${shown}`, `then ${JSON.stringify(merged.value)}`, 'SIGHUP to dockerd, no restart'];
+  return [
+    `/etc/docker/daemon.json: ${shown}`,
+    `then ${JSON.stringify(merged.value)}`,
+    'SIGHUP to dockerd, no restart',
+  ];
 }

@@ -36,9 +36,11 @@ async function resolveDomain(name: string): Promise<string[]> {
 }
 
 /** The real world. Adapters are loaded here, on demand: ssh2 and dockerode cost 130 ms at start. */
-export async function systemPorts(
-  options: { home: string; reporter?: OperatorReporter; agentSocket?: string },
-): Promise<OperatorPorts> {
+export async function systemPorts(options: {
+  home: string;
+  reporter?: OperatorReporter;
+  agentSocket?: string;
+}): Promise<OperatorPorts> {
   const { createConnector } = await import('../ssh/index.js');
   return {
     connector: createConnector(options.agentSocket ? { agentSocket: options.agentSocket } : {}),

@@ -43,7 +43,10 @@ export interface ProbeHost {
 }
 
 /** Tries every address of every host from every other, and chooses one per host. */
-export async function findAddresses(hosts: readonly ProbeHost[], signal: AbortSignal): Promise<AddressChoice[]> {
+export async function findAddresses(
+  hosts: readonly ProbeHost[],
+  signal: AbortSignal,
+): Promise<AddressChoice[]> {
   const known = hosts.map((host) => ({
     name: host.name,
     candidates: candidates(host.facts.addresses),
@@ -61,7 +64,12 @@ export async function findAddresses(hosts: readonly ProbeHost[], signal: AbortSi
       const answer =
         pairs.length === 0
           ? ''
-          : (await host.conn.exec(['sh', '-c', reachScript, 'reach', ...pairs], { timeoutMs: 60_000, signal })).stdout;
+          : (
+              await host.conn.exec(['sh', '-c', reachScript, 'reach', ...pairs], {
+                timeoutMs: 60_000,
+                signal,
+              })
+            ).stdout;
       reach.set(host.name, new Set(answer.split('\n').filter((line) => line !== '')));
     }),
   );

@@ -9,7 +9,13 @@ export type HostRole = 'control' | 'etcd';
 export const systemReserve = { memoryMiB: 384, cpuMillis: 200 } as const;
 
 /** What the appliances of a host reserve: MiB. */
-export const applianceMemory = { sampi: 96, controller: 160, gateway: 96, registry: 96, router: 128 } as const;
+export const applianceMemory = {
+  sampi: 96,
+  controller: 160,
+  gateway: 96,
+  registry: 96,
+  router: 128,
+} as const;
 
 /** Memory that a host needs to be of use: reserve and appliances, in bytes. */
 export function memoryNeeded(roles: readonly HostRole[]): number {

@@ -39,7 +39,12 @@ export async function runOneShot(options: SeedRunOptions): Promise<{ changed: nu
     { signal },
   );
   try {
-    const attachment = await docker.containers.attach(id, { stdin: true, stdout: true, stderr: true, signal });
+    const attachment = await docker.containers.attach(id, {
+      stdin: true,
+      stdout: true,
+      stderr: true,
+      signal,
+    });
     const complaints: Buffer[] = [];
     attachment.stderr.on('data', (chunk: Buffer) => complaints.push(chunk));
     await docker.containers.start(id, { signal });

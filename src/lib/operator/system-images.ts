@@ -72,10 +72,17 @@ export async function buildSystemImages(docker: Docker, options: BuildImagesOpti
   return manifest;
 }
 
-async function build(docker: Docker, ref: string, files: Files, base: string | undefined, options: BuildImagesOptions): Promise<string> {
+async function build(
+  docker: Docker,
+  ref: string,
+  files: Files,
+  base: string | undefined,
+  options: BuildImagesOptions,
+): Promise<string> {
   options.onProgress?.(`building ${ref}`);
   const context = pack();
-  for (const [name, content] of files) context.entry({ name, mode: name.endsWith('.sh') ? 0o755 : 0o644 }, content);
+  for (const [name, content] of files)
+    context.entry({ name, mode: name.endsWith('.sh') ? 0o755 : 0o644 }, content);
   context.finalize();
   return docker.images.build(Readable.from(context), {
     tags: [ref],

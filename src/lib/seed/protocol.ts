@@ -45,7 +45,12 @@ export type Pending = z.infer<typeof Pending>;
 
 /** One line of the answer. The last one is `done` or `error`; lines that are none of these are logs. */
 export const SeedLine = z.discriminatedUnion('seed', [
-  z.object({ seed: z.literal('pending'), up: z.number().int(), of: z.number().int(), pending: z.array(Pending) }),
+  z.object({
+    seed: z.literal('pending'),
+    up: z.number().int(),
+    of: z.number().int(),
+    pending: z.array(Pending),
+  }),
   z.object({ seed: z.literal('done'), changed: z.number().int(), pending: z.array(Pending) }),
   z.object({ seed: z.literal('error'), error: ErrorBodySchema }),
 ]);

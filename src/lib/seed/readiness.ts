@@ -60,7 +60,8 @@ function jobPending(host: string, omni: OmniJob, entries: GridEntries): Pending 
     };
   }
   const claimed = entries.claims.some(
-    (entry) => entry.key.startsWith(keys.claimsAt(host)) && Claim.safeParse(JSON.parse(entry.value)).data?.o === owner,
+    (entry) =>
+      entry.key.startsWith(keys.claimsAt(host)) && Claim.safeParse(JSON.parse(entry.value)).data?.o === owner,
   );
   return { host, job: omni.name, state: claimed ? 'claimed' : 'absent' };
 }

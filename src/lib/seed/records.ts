@@ -20,7 +20,11 @@ async function putRecord(store: Store, key: string, value: unknown, keep = false
 }
 
 /** Writes what is missing; returns how many records it wrote. */
-export async function seedGrid(store: Store, grid: SeedGrid, ports: { clock: Clock; rng: Rng }): Promise<number> {
+export async function seedGrid(
+  store: Store,
+  grid: SeedGrid,
+  ports: { clock: Clock; rng: Rng },
+): Promise<number> {
   let written = 0;
   const put = async (key: string, value: unknown, keep = false): Promise<void> => {
     if (await putRecord(store, key, value, keep)) written += 1;
@@ -36,6 +40,7 @@ export async function seedGrid(store: Store, grid: SeedGrid, ports: { clock: Clo
   }
   // A key that was removed or given another role since must not come back with the next bootstrap.
   const { entries } = await store.list(keys.sshKeys, { limit: 1, keysOnly: true });
-  if (entries.length === 0) for (const key of grid.sshKeys) await put(keys.sshKey(key.fingerprint), key, true);
+  if (entries.length === 0)
+    for (const key of grid.sshKeys) await put(keys.sshKey(key.fingerprint), key, true);
   return written;
 }

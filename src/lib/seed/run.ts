@@ -25,7 +25,11 @@ export async function answerSeed(input: Readable, output: Writable): Promise<voi
   let store: (Store & { close(): Promise<void> }) | undefined;
   try {
     const request = SeedRequest.parse(JSON.parse(await firstLine(input)));
-    store = await openStore({ endpoints: request.store.endpoints, tls: request.store.identity, timeoutMs: 3_000 });
+    store = await openStore({
+      endpoints: request.store.endpoints,
+      tls: request.store.identity,
+      timeoutMs: 3_000,
+    });
     if (request.do === 'seed') {
       const { grid } = request;
       const opened = store;
@@ -34,7 +38,10 @@ export async function answerSeed(input: Readable, output: Writable): Promise<voi
         clock: systemClock,
         rng: cryptoRng,
         deadlineMs: 20_000,
-        retryable: (error) => ['unreachable', 'no_quorum', 'ambiguous'].some((code) => isFlynnError(error, code as 'unreachable')),
+        retryable: (error) =>
+          ['unreachable', 'no_quorum', 'ambiguous'].some((code) =>
+            isFlynnError(error, code as 'unreachable'),
+          ),
       });
       say({ seed: 'done', changed, pending: [] });
     } else {
@@ -84,7 +91,14 @@ async function snapshot(store: Pick<Store, 'list'>): ReturnType<typeof readStore
 
 async function readStore(store: Pick<Store, 'list'>) {
   const [hosts, omnis, claims, statuses] = await Promise.all(
-    [keys.hosts, keys.omnis, keys.claims, keys.statuses].map(async (prefix) => (await store.list(prefix)).entries),
+    [keys.hosts, keys.omnis, keys.claims, keys.statuses].map(
+      async (prefix) => (await store.list(prefix)).entries,
+    ),
   );
-  return readiness({ hosts: hosts ?? [], omnis: omnis ?? [], claims: claims ?? [], statuses: statuses ?? [] });
+  return readiness({
+    hosts: hosts ?? [],
+    omnis: omnis ?? [],
+    claims: claims ?? [],
+    statuses: statuses ?? [],
+  });
 }

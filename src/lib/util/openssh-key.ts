@@ -39,7 +39,14 @@ export function newOpensshKey(comment: string): OpensshKey {
   const blob = Buffer.concat([field(type), field(open)]);
   // Format: openssh/PROTOCOL.key. The check number stands twice, so that a wrong passphrase shows.
   const check = randomBytes(4);
-  const inner = Buffer.concat([check, check, field(type), field(open), field(Buffer.concat([secret, open])), field(comment)]);
+  const inner = Buffer.concat([
+    check,
+    check,
+    field(type),
+    field(open),
+    field(Buffer.concat([secret, open])),
+    field(comment),
+  ]);
   const padding = Buffer.from(Array.from({ length: (8 - (inner.length % 8)) % 8 }, (_, i) => i + 1));
   const file = Buffer.concat([
     Buffer.from('openssh-key-v1\0'),

@@ -18,7 +18,13 @@ const failing: JobBody = async (socket, _template, frames) => {
   await writeFrame(socket, frame.exit, { code: 1 });
 };
 const release = async (app: string, version: number) =>
-  JSON.parse((await rig.store.get(keys.release(app, version)))!.value) as { image: string; processes: unknown; git: string; why: string; by: string };
+  JSON.parse((await rig.store.get(keys.release(app, version)))!.value) as {
+    image: string;
+    processes: unknown;
+    git: string;
+    why: string;
+    by: string;
+  };
 
 describe('given two control hosts and an app', () => {
   const start = async (options = {}) => {
@@ -55,8 +61,14 @@ describe('given two control hosts and an app', () => {
     expect([...rig.agents.values()].flatMap(({ pushed }) => pushed)).toEqual([
       { image: 'flynn/slugrunner:r1', as: '127.0.0.1:5555/flynn/slugrunner:r1' },
     ]);
-    await rig.until(async () => (await rig.oneOffClaims()).length === 0, 'the claim of the build is given back');
-    await rig.until(async () => (await rig.templates()).every(({ kind }) => kind !== 'oneoff'), 'its template is gone');
+    await rig.until(
+      async () => (await rig.oneOffClaims()).length === 0,
+      'the claim of the build is given back',
+    );
+    await rig.until(
+      async () => (await rig.templates()).every(({ kind }) => kind !== 'oneoff'),
+      'its template is gone',
+    );
     expect((await rig.claims()).map(({ o }) => o)).toEqual(['app/hello/2/web']);
   });
 
@@ -90,10 +102,13 @@ describe('given two control hosts and an app', () => {
     await start();
     expect((await rig.push('hello', source)).last.result).toMatchObject({ release: 1 });
     for (const host of rig.hosts.values())
-      host.behaviour = ({ kind, meta }) => (kind === 'service' && meta.release === '2' ? 'cannot-start' : 'up');
+      host.behaviour = ({ kind, meta }) =>
+        kind === 'service' && meta.release === '2' ? 'cannot-start' : 'up';
     const { last } = await rig.push('hello', Buffer.from('other source'));
     expect(last.error?.code).toBe('failed');
-    expect(last.error?.message).toMatch(/release 2 of hello was not deployed: .*cannot be pulled.*release 1 goes on/);
+    expect(last.error?.message).toMatch(
+      /release 2 of hello was not deployed: .*cannot be pulled.*release 1 goes on/,
+    );
     const app = JSON.parse((await rig.store.get(keys.app('hello')))!.value) as { release: number };
     expect(app.release).toBe(1);
   });
@@ -125,7 +140,10 @@ describe('given two control hosts and an app', () => {
     await rig.until(() => began, 'the build begins');
     hangUp.abort();
     expect(await pushing).toBe('AbortError');
-    await rig.until(() => [...rig.agents.values()].some(({ gone }) => gone.length === 1), 'the attach is let go of');
+    await rig.until(
+      () => [...rig.agents.values()].some(({ gone }) => gone.length === 1),
+      'the attach is let go of',
+    );
     await rig.until(async () => (await rig.oneOffClaims()).length === 0, 'the claim is given back');
     expect((await rig.store.list(keys.releasesAt('hello'))).entries).toEqual([]);
   });
@@ -157,7 +175,10 @@ describe('given two control hosts and an app', () => {
       const book = JSON.parse(entries[0]!.value) as object;
       await rig.store.put(keys.hostBook(host), JSON.stringify({ ...book, cordoned: true }));
     }
-    await rig.until(() => [...rig.controller.picture.hosts().values()].every(({ book }) => book?.cordoned), 'cordons');
+    await rig.until(
+      () => [...rig.controller.picture.hosts().values()].every(({ book }) => book?.cordoned),
+      'cordons',
+    );
     const full = await rig.push('hello', source);
     expect(full.last.error).toMatchObject({ code: 'no_capacity' });
     expect(full.last.error?.message).toMatch(/a is cordoned, b is cordoned/);
@@ -169,7 +190,9 @@ describe('given two control hosts and an app', () => {
 describe('process types of a slug', () => {
   it('take the new command and keep what the release before said of port, health and resources', () => {
     const resources = { memory: 64 * 1024 * 1024, cpu: 50 };
-    const base = { processes: { web: { args: ['old'], entrypoint: ['/x'], port: 5000, resources }, gone: { args: ['y'] } } };
+    const base = {
+      processes: { web: { args: ['old'], entrypoint: ['/x'], port: 5000, resources }, gone: { args: ['y'] } },
+    };
     expect(processesOf({ web: 'new $PORT', clock: 'tick' }, base)).toEqual({
       web: { args: ['new $PORT'], port: 5000, resources },
       clock: { args: ['tick'] },
@@ -206,11 +229,18 @@ describe('turns', () => {
     const order: string[] = [];
     let release = (): void => undefined;
     const held = new Promise<void>((resolve) => (release = resolve));
-    const options = (signal = new AbortController().signal) => ({ signal, onWait: () => order.push('waits') });
-    const first = turns.take('x', async () => {
-      await held;
-      order.push('first');
-    }, options());
+    const options = (signal = new AbortController().signal) => ({
+      signal,
+      onWait: () => order.push('waits'),
+    });
+    const first = turns.take(
+      'x',
+      async () => {
+        await held;
+        order.push('first');
+      },
+      options(),
+    );
     const impatient = new AbortController();
     const second = turns.take('x', async () => void order.push('second'), options(impatient.signal));
     const third = turns.take('x', async () => void order.push('third'), options());

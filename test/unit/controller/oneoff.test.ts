@@ -27,22 +27,44 @@ const seat = (name: string, used = 0) =>
     ...{ capacity: { m: 4096, c: 4000 }, used: { m: used, c: 0 }, ports: [], freed: [] },
     ...{ nextPort: 20000, cordoned: false, tags: {}, jobs: 0 },
   });
-const wanted: OneOff = { app: 'hello', kind: 'build', template: { image: 'b:1', resources: { memory: 512 * MiB, cpu: 100 } } };
+const wanted: OneOff = {
+  app: 'hello',
+  kind: 'build',
+  template: { image: 'b:1', resources: { memory: 512 * MiB, cpu: 100 } },
+};
 
 describe('the choice of a host', () => {
   it('prefers hosts with fewer one-offs of the kind, then of any, then with more free memory', () => {
     const choose = (booked: { host: string; kind: 'build' | 'run' }[]) =>
-      chooseHost([seat('a', 1000), seat('b', 0), seat('c', 500)], booked, { kind: 'build', need }, new Map(), seededRng(1));
+      chooseHost(
+        [seat('a', 1000), seat('b', 0), seat('c', 500)],
+        booked,
+        { kind: 'build', need },
+        new Map(),
+        seededRng(1),
+      );
     expect(choose([])).toEqual({ host: 'b' });
     expect(choose([{ host: 'b', kind: 'build' }])).toEqual({ host: 'c' });
     expect(choose([{ host: 'b', kind: 'run' }])).toEqual({ host: 'c' });
-    expect(choose([{ host: 'b', kind: 'run' }, { host: 'c', kind: 'build' }, { host: 'a', kind: 'build' }])).toEqual({ host: 'b' });
+    expect(
+      choose([
+        { host: 'b', kind: 'run' },
+        { host: 'c', kind: 'build' },
+        { host: 'a', kind: 'build' },
+      ]),
+    ).toEqual({ host: 'b' });
   });
 
   it('leaves out hosts that refused, and says why', () => {
-    const refused = new Map([['a', 'refused: full'], ['b', 'is gone']]);
+    const refused = new Map([
+      ['a', 'refused: full'],
+      ['b', 'is gone'],
+    ]);
     expect(chooseHost([seat('a'), seat('b')], [], { kind: 'run', need }, refused, seededRng(1))).toEqual({
-      excluded: [{ host: 'a', why: 'refused: full' }, { host: 'b', why: 'is gone' }],
+      excluded: [
+        { host: 'a', why: 'refused: full' },
+        { host: 'b', why: 'is gone' },
+      ],
     });
   });
 });
@@ -61,7 +83,12 @@ describe('what the leader remembers of one-offs', () => {
   it('ends them 60 s after it saw them over, 15 min after it saw them not starting, and never while they run', () => {
     const memory = new OrphanMemory();
     const at = (now: number, states: Record<string, JobState | undefined>) =>
-      memory.due(Object.entries(states).map(([job, state]) => ({ job, host: 'a', template: 't', state })), now).map(({ job }) => job);
+      memory
+        .due(
+          Object.entries(states).map(([job, state]) => ({ job, host: 'a', template: 't', state })),
+          now,
+        )
+        .map(({ job }) => job);
     expect(at(0, { over: 'up', stuck: undefined, runs: 'up' })).toEqual([]);
     expect(at(1_000, { over: 'done', stuck: 'pulling', runs: 'up' })).toEqual([]);
     expect(at(60_999, { over: 'done', stuck: 'starting', runs: 'up' })).toEqual([]);
@@ -97,7 +124,10 @@ describe('given a grid', () => {
   });
   afterEach(() => grid.stop());
   const claims = async () =>
-    (await grid.store.list(keys.claims)).entries.map(({ key, value }) => ({ ...(JSON.parse(value) as Claim), job: key.split('/')[2]! }));
+    (await grid.store.list(keys.claims)).entries.map(({ key, value }) => ({
+      ...(JSON.parse(value) as Claim),
+      job: key.split('/')[2]!,
+    }));
   const templates = async () => (await grid.store.list(keys.templates)).entries.length;
 
   it('when answers are lost before and after the write, then the job is booked once', async () => {
@@ -139,7 +169,14 @@ describe('given a grid', () => {
   it('when nobody ends a one-off that is over, then the leader does, and leaves one that runs alone', async () => {
     const over = await grid.during(placeOneOff(ports, wanted));
     const runs = await grid.during(placeOneOff(ports, { ...wanted, kind: 'run', version: 1 }));
-    const status = { state: 'failed', owner: 'build/hello', template: over.template, starts: 1, since: grid.clock.now(), addresses: {} };
+    const status = {
+      state: 'failed',
+      owner: 'build/hello',
+      template: over.template,
+      starts: 1,
+      since: grid.clock.now(),
+      addresses: {},
+    };
     await grid.store.put(keys.status(over.host, over.job), JSON.stringify(status));
     await grid.clock.advance(45_000);
     expect((await claims()).map(({ job }) => job).sort()).toEqual([over.job, runs.job].sort());

@@ -27,6 +27,8 @@ export type JobBody = (socket: Duplex, template: JobTemplate, frames: AsyncGener
 export class AttachAgent {
   /** Attaches that are refused as too early before one is taken. */
   notReady = 0;
+  /** Attaches are taken and nothing is said. */
+  holds = false;
   readonly refused: string[] = [];
   /** Jobs whose attach is gone. */
   readonly gone: string[] = [];
@@ -64,23 +66,30 @@ export class AttachAgent {
     const job = url.split('/')[3] ?? '';
     const claim = await this.host.store.get(keys.claim(this.host.name, job));
     if (!claim) return this.refuse(socket, 'not_found');
-    if (this.notReady > 0) {
-      this.notReady -= 1;
-      return this.refuse(socket, 'conflict');
-    }
     const { t } = JSON.parse(claim.value) as Claim;
     const template = JSON.parse((await this.host.store.get(keys.template(t)))!.value) as JobTemplate;
     socket.write('HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: flynn\r\n\r\n');
     if (head.length > 0) socket.unshift(head);
+    if (this.notReady > 0) {
+      // Like the real agent: the switch to frames first, what stands in the way as a frame.
+      this.notReady -= 1;
+      await writeFrame(socket, frame.error, { code: 'not_found', message: 'no such job yet' });
+      return void socket.end();
+    }
+    if (this.holds) return;
     socket.once('close', () => this.gone.push(job));
     await writeFrame(socket, frame.started, { job, host: this.host.name });
-    await this.rig.body(socket, template, decodeFrames(socket as AsyncIterable<Buffer>)).catch(() => socket.destroy());
+    await this.rig
+      .body(socket, template, decodeFrames(socket as AsyncIterable<Buffer>))
+      .catch(() => socket.destroy());
   }
 
-  private refuse(socket: Duplex, code: 'not_found' | 'conflict'): void {
+  private refuse(socket: Duplex, code: 'not_found'): void {
     this.refused.push(code);
     const body = JSON.stringify(new FlynnError({ code, message: 'not yet' }).toBody());
-    socket.end(`HTTP/1.1 ${httpStatus(code)} x\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`);
+    socket.end(
+      `HTTP/1.1 ${httpStatus(code)} x\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`,
+    );
   }
 }
 
@@ -96,7 +105,10 @@ export async function stdinOf(frames: AsyncGenerator<Frame>): Promise<Buffer> {
 
 /** The builder's end of an attach: reads header and source, says two lines, answers with a slug. */
 export const goodBuilder =
-  (processes: Record<string, string> = { web: 'node server.js' }, seen: { source?: Buffer; header?: string } = {}): JobBody =>
+  (
+    processes: Record<string, string> = { web: 'node server.js' },
+    seen: { source?: Buffer; header?: string } = {},
+  ): JobBody =>
   async (socket, _template, frames) => {
     const input = await stdinOf(frames);
     const end = input.indexOf(10);
@@ -126,11 +138,21 @@ export class WorkRig {
   private readonly end = new AbortController();
   private server!: Server;
 
-  async start(names: readonly string[], options: { capacity?: { m: number; c: number }; maxSourceBytes?: number } = {}): Promise<this> {
+  async start(
+    names: readonly string[],
+    options: { capacity?: { m: number; c: number }; maxSourceBytes?: number } = {},
+  ): Promise<this> {
     await this.store.put(
       keys.cluster,
       JSON.stringify({
-        ...{ id: 'c1', name: 'test', domain: 'example.com', createdAt: 1, gatewayFingerprint: 'SHA256:x', httpPort: 8080 },
+        ...{
+          id: 'c1',
+          name: 'test',
+          domain: 'example.com',
+          createdAt: 1,
+          gatewayFingerprint: 'SHA256:x',
+          httpPort: 8080,
+        },
         images: { slugbuilder: 'flynn/slugbuilder:b1', slugrunner: 'flynn/slugrunner:r1' },
       }),
     );
@@ -171,7 +193,12 @@ export class WorkRig {
       signal: this.end.signal,
     });
     await this.controller.ready;
-    this.server = await serve({ app: this.controller.api, host: '127.0.0.1', port: 0, onUpgrade: this.controller.work!.onUpgrade });
+    this.server = await serve({
+      app: this.controller.api,
+      host: '127.0.0.1',
+      port: 0,
+      onUpgrade: this.controller.work!.onUpgrade,
+    });
     this.base = `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
     await this.until(() => names.every((name) => this.controller.hosts.hosts().get(name)?.usable), 'hosts');
     return this;
@@ -189,7 +216,11 @@ export class WorkRig {
   }
 
   async post(path: string, body: unknown): Promise<Record<string, unknown>> {
-    const response = await fetch(this.base + path, { method: 'POST', headers: headersOf({}), body: JSON.stringify(body) });
+    const response = await fetch(this.base + path, {
+      method: 'POST',
+      headers: headersOf({}),
+      body: JSON.stringify(body),
+    });
     const json = (await response.json()) as Record<string, unknown>;
     if (!response.ok) throw new Error(JSON.stringify(json));
     return json;
@@ -205,12 +236,31 @@ export class WorkRig {
       ...(options.signal ? { signal: options.signal } : {}),
     });
     const text = await response.text();
-    const values = text.split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as { line?: string; result?: Record<string, unknown>; error?: { code: string; message: string } });
-    return { status: response.status, values, lines: values.flatMap(({ line }) => line ?? []), last: values.at(-1)! };
+    const values = text
+      .split('\n')
+      .filter((line) => line !== '')
+      .map(
+        (line) =>
+          JSON.parse(line) as {
+            line?: string;
+            result?: Record<string, unknown>;
+            error?: { code: string; message: string };
+          },
+      );
+    return {
+      status: response.status,
+      values,
+      lines: values.flatMap(({ line }) => line ?? []),
+      last: values.at(-1)!,
+    };
   }
 
   until(condition: () => unknown, what: string, timeoutMs = 8_000): Promise<unknown> {
-    return poll(systemClock, async () => ((await condition()) ? true : undefined), { timeoutMs, intervalMs: 20, what });
+    return poll(systemClock, async () => ((await condition()) ? true : undefined), {
+      timeoutMs,
+      intervalMs: 20,
+      what,
+    });
   }
 
   async claims(): Promise<Claim[]> {
@@ -222,7 +272,9 @@ export class WorkRig {
   }
 
   async templates(): Promise<JobTemplate[]> {
-    return (await this.store.list(keys.templates)).entries.map(({ value }) => JSON.parse(value) as JobTemplate);
+    return (await this.store.list(keys.templates)).entries.map(
+      ({ value }) => JSON.parse(value) as JobTemplate,
+    );
   }
 
   async stop(): Promise<void> {

@@ -36,7 +36,10 @@ describe('the life of a job', () => {
       { hostIp: '10.0.0.1', hostPort: 20000, containerPort: 8080, proto: 'tcp' },
     ]);
     expect(made?.spec.env).toMatchObject({ PORT: '8080', FLYNN_JOB_ID: job, FLYNN_APP: 'hello' });
-    expect(JSON.parse((await instanceOf(job))?.value ?? '{}')).toMatchObject({ address: '10.0.0.1', port: 20000 });
+    expect(JSON.parse((await instanceOf(job))?.value ?? '{}')).toMatchObject({
+      address: '10.0.0.1',
+      port: 20000,
+    });
     expect(await bookedMiB()).toBe(64);
     expect(rig.probes[0]).toBe('172.17.0.9:8080');
 
@@ -171,7 +174,7 @@ describe('things that go away', () => {
     rig.boot();
     await rig.clock.advance(2_500);
     expect(container(job)).toBeUndefined();
-    await rig.until2(() => container(job)?.state === 'running');
+    await rig.untilTrue(() => container(job)?.state === 'running');
     expect(container(once)).toBeUndefined();
     await rig.clock.advance(10_000);
     expect(await instanceOf(job)).toBeUndefined();
@@ -189,7 +192,7 @@ describe('things that go away', () => {
     rig.agentStore.cut('silent');
     const first = container(job)?.id;
     rig.docker.end(first ?? '', 1);
-    await rig.until2(() => container(job)?.state === 'running' && container(job)?.id !== first);
+    await rig.untilTrue(() => container(job)?.state === 'running' && container(job)?.id !== first);
     rig.agentStore.heal();
     await rig.clock.advance(30_000);
     await rig.until(job, 'up');
@@ -224,6 +227,19 @@ describe('things that go away', () => {
     expect(rig.agent?.deps.state.adoptMode).toBe(true);
   });
 
+  it('given another host on the same engine, then its containers are none of our business', async () => {
+    const port = rig.docker.port();
+    const id = await port.containers.create({
+      name: 'flynn-b-x',
+      image: 'app:1',
+      labels: { 'flynn.job': `b-${'0'.repeat(26)}`, 'flynn.owner': 'app/x/1/web' },
+    });
+    await port.containers.start(id);
+    rig.boot();
+    await rig.clock.advance(10_000);
+    expect(rig.agent?.deps.state.containers.size).toBe(0);
+  });
+
   it('given an instance record that somebody removed, then it is written again', async () => {
     rig.boot();
     const job = await rig.claim(web());
@@ -247,8 +263,14 @@ describe('things that go away', () => {
 
 describe('omni jobs', () => {
   it('given omni jobs, then each is claimed once for this host and started, also when an answer is lost', async () => {
-    await rig.store.put(keys.omni('router'), JSON.stringify({ name: 'router', on: 'all', template: hashes.worker, order: 2 }));
-    await rig.store.put(keys.omni('sampi'), JSON.stringify({ name: 'sampi', on: 'control', template: hashes.worker, order: 1 }));
+    await rig.store.put(
+      keys.omni('router'),
+      JSON.stringify({ name: 'router', on: 'all', template: hashes.worker, order: 2 }),
+    );
+    await rig.store.put(
+      keys.omni('sampi'),
+      JSON.stringify({ name: 'sampi', on: 'control', template: hashes.worker, order: 1 }),
+    );
     rig.loseTransactions = 2;
     // The watch tells nothing of the claims until the agent has tried again.
     const { watch } = rig.agentStore;
@@ -259,7 +281,10 @@ describe('omni jobs', () => {
     rig.boot();
     await rig.clock.advance(20_000);
     const { entries } = await rig.store.list(keys.claimsAt('a'));
-    expect(entries.map((e) => (JSON.parse(e.value) as { o: string }).o).sort()).toEqual(['omni/router', 'omni/sampi']);
+    expect(entries.map((e) => (JSON.parse(e.value) as { o: string }).o).sort()).toEqual([
+      'omni/router',
+      'omni/sampi',
+    ]);
     expect(count('create')).toBe(2);
     await rig.clock.advance(60_000);
     expect((await rig.store.list(keys.claimsAt('a'))).entries).toHaveLength(2);

@@ -13,7 +13,9 @@ let rig: Rig;
 let template: string;
 beforeEach(async () => {
   rig = new Rig();
-  template = (await rig.init({ web: { ports: [{ name: 'http', container: 8080 }], service: { name: 'w' } } })).web ?? '';
+  template =
+    (await rig.init({ web: { ports: [{ name: 'http', container: 8080 }], service: { name: 'w' } } })).web ??
+    '';
   rig.boot();
 });
 afterEach(() => rig.halt());
@@ -27,13 +29,20 @@ const get = async (path: string) => {
   return { status: answer.status, body: (await answer.json()) as Record<string, unknown> };
 };
 const post = (path: string, body: unknown) =>
-  api().request(path, { method: 'POST', body: JSON.stringify(body), headers: { 'content-type': 'application/json' } });
+  api().request(path, {
+    method: 'POST',
+    body: JSON.stringify(body),
+    headers: { 'content-type': 'application/json' },
+  });
 
 describe('the API of an agent', () => {
   it('given a job, then it is shown with claim and status; given another id, then not_found with a hint', async () => {
     const job = await rig.claim({ template, ports: 1 });
     await rig.until(job, 'up');
-    expect(await get(`/v1/jobs/${job}`)).toMatchObject({ status: 200, body: { id: job, status: { state: 'up' } } });
+    expect(await get(`/v1/jobs/${job}`)).toMatchObject({
+      status: 200,
+      body: { id: job, status: { state: 'up' } },
+    });
     expect((await get('/v1/jobs')).body.jobs).toHaveLength(1);
     expect(await get(`/v1/jobs/${jobId(5)}`)).toMatchObject({ status: 404, body: { code: 'not_found' } });
     expect(await get('/v1/jobs/nonsense')).toMatchObject({ status: 400, body: { code: 'invalid' } });
@@ -45,7 +54,11 @@ describe('the API of an agent', () => {
     rig.docker.stopEngine();
     await rig.clock.advance(1_000);
     expect(await get('/healthz')).toMatchObject({ status: 503, body: { docker: 'docker does not answer' } });
-    expect((await get('/v1/facts')).body).toMatchObject({ host: 'a', docker: 'unreachable', claimsFrom: 'store' });
+    expect((await get('/v1/facts')).body).toMatchObject({
+      host: 'a',
+      docker: 'unreachable',
+      claimsFrom: 'store',
+    });
     expect(await (await plainHealth().request('/healthz')).text()).toBe('ok');
   });
 
@@ -67,14 +80,21 @@ describe('the API of an agent', () => {
 
   it('given images, then their presence is told, and a pull brings one', async () => {
     rig.docker.registry.add('far/app:2');
-    expect((await get(`/v1/images/${encodeURIComponent('far/app:2')}`)).body).toMatchObject({ present: false });
+    expect((await get(`/v1/images/${encodeURIComponent('far/app:2')}`)).body).toMatchObject({
+      present: false,
+    });
     expect((await post('/v1/images/pull', { image: 'far/app:2' })).status).toBe(200);
-    expect((await get(`/v1/images/${encodeURIComponent('far/app:2')}`)).body).toMatchObject({ present: true });
+    expect((await get(`/v1/images/${encodeURIComponent('far/app:2')}`)).body).toMatchObject({
+      present: true,
+    });
     expect((await post('/v1/images/pull', { image: 'nowhere:1' })).status).toBe(404);
   });
 
   it('given the callers there are, then only the control plane and agents may call', () => {
-    expect(['control', 'host-b', 'router', 'root', 'hosts', ''].filter(mayCallAgent)).toEqual(['control', 'host-b']);
+    expect(['control', 'host-b', 'router', 'root', 'hosts', ''].filter(mayCallAgent)).toEqual([
+      'control',
+      'host-b',
+    ]);
     expect(createLog('host').info).toBeTypeOf('function');
   });
 });
@@ -84,7 +104,8 @@ describe('logs of a job', () => {
     const answer = await api().request(path);
     const out: unknown[] = [];
     if (!answer.body) return out;
-    for await (const item of jsonLines(Readable.from([Buffer.from(await answer.arrayBuffer())]))) out.push(item);
+    for await (const item of jsonLines(Readable.from([Buffer.from(await answer.arrayBuffer())])))
+      out.push(item);
     return out;
   };
 
@@ -94,7 +115,7 @@ describe('logs of a job', () => {
     const first = rig.docker.byName(`flynn-${job}`);
     first?.lines.push('one', 'two');
     rig.docker.end(first?.id ?? '', 1);
-    await rig.until2(() => rig.docker.byName(`flynn-${job}`)?.state === 'running');
+    await rig.untilTrue(() => rig.docker.byName(`flynn-${job}`)?.state === 'running');
     rig.docker.byName(`flynn-${job}`)?.lines.push('three');
     const texts = async (query: string) =>
       (await lines(`/v1/jobs/${job}/logs${query}`)).map((l) => (l as { line: string }).line);

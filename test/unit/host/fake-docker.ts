@@ -14,8 +14,10 @@ interface Fake extends ContainerInfo {
   removed?: boolean;
 }
 
-const refuse = (code: 'not_found' | 'conflict' | 'image_missing' | 'unreachable', message: string): FlynnError =>
-  new FlynnError({ code, message });
+const refuse = (
+  code: 'not_found' | 'conflict' | 'image_missing' | 'unreachable',
+  message: string,
+): FlynnError => new FlynnError({ code, message });
 
 /** The fake with its handles. */
 export class FakeDocker {
@@ -176,7 +178,8 @@ export class FakeDocker {
         logs: async function* (id: string, opts?: { tail?: number }): AsyncGenerator<LogLine> {
           await Promise.resolve();
           const { lines } = get(id);
-          for (const line of lines.slice(-(opts?.tail ?? lines.length))) yield { stream: 'stdout', line, ts: '' };
+          for (const line of lines.slice(-(opts?.tail ?? lines.length)))
+            yield { stream: 'stdout', line, ts: '' };
         },
       },
       images: {

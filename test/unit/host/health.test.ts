@@ -34,7 +34,11 @@ describe('the verdict', () => {
 
 describe('where a job is asked', () => {
   it('given the bridge, then at the container itself; given the host network, then at the internal address', () => {
-    expect(healthPlan(web, '10.0.0.1', '172.17.0.3')).toMatchObject({ address: '172.17.0.3', port: 8080, upAfter: 1 });
+    expect(healthPlan(web, '10.0.0.1', '172.17.0.3')).toMatchObject({
+      address: '172.17.0.3',
+      port: 8080,
+      upAfter: 1,
+    });
     expect(healthPlan(web, '10.0.0.1', undefined)).toBeUndefined();
     const onHost = template({ network: 'host', ports: [{ name: 'api', container: 1116, fixed: 1116 }] });
     expect(healthPlan(onHost, '10.0.0.1', undefined)).toMatchObject({ address: '10.0.0.1', port: 1116 });

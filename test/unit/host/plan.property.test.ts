@@ -8,12 +8,22 @@ import { World, claim, host, jobId, template, web } from './world.js';
 const templates: Record<string, JobTemplate> = {
   web,
   once: template({ kind: 'oneoff' }),
-  sys: template({ kind: 'omni', network: 'host', priority: 'system', ports: [{ name: 'api', container: 1116 }] }),
+  sys: template({
+    kind: 'omni',
+    network: 'host',
+    priority: 'system',
+    ports: [{ name: 'api', container: 1116 }],
+  }),
 };
 
 const job = fc.integer({ min: 1, max: 5 });
 const event = fc.oneof(
-  fc.record({ type: fc.constant('claim'), job, t: fc.constantFrom('web', 'once', 'sys'), deaf: fc.boolean() }),
+  fc.record({
+    type: fc.constant('claim'),
+    job,
+    t: fc.constantFrom('web', 'once', 'sys'),
+    deaf: fc.boolean(),
+  }),
   fc.record({ type: fc.constant('want'), job, w: fc.constantFrom('stop', 'lost', 'run') }),
   fc.record({ type: fc.constant('lose-claim'), job }),
   fc.record({ type: fc.constant('end'), job, code: fc.constantFrom(0, 1, 137) }),
@@ -90,14 +100,19 @@ const happen = (w: World, e: Event): void => {
 /** Fails at once when a container is touched without leave. */
 const guard = (w: World, violations: string[]): void => {
   w.watch = (action) => {
-    const says = 'job' in action ? w.state.claims.get(`claims/${host.name}/${action.job}`)?.value.w : undefined;
+    const says =
+      'job' in action ? w.state.claims.get(`claims/${host.name}/${action.job}`)?.value.w : undefined;
     if (action.do === 'signal' || action.do === 'release') {
-      if (says !== 'stop' || w.state.claimsFrom !== 'store') violations.push(`${action.do} of a job that says ${says}`);
+      if (says !== 'stop' || w.state.claimsFrom !== 'store')
+        violations.push(`${action.do} of a job that says ${says}`);
     }
     if (action.do === 'signal' && w.state.instances.get(`instances/${host.name}/web.hello/${action.job}`)) {
       violations.push('signalled before it was withdrawn');
     }
-    if (action.do === 'release' && isRunning(w.containers.get(w.state.jobs.get(action.job)?.container ?? ''))) {
+    if (
+      action.do === 'release' &&
+      isRunning(w.containers.get(w.state.jobs.get(action.job)?.container ?? ''))
+    ) {
       violations.push('released while its container runs');
     }
     if (action.do === 'collect' && isRunning(w.containers.get(action.container))) {

@@ -135,7 +135,11 @@ describe('the end of a container', () => {
     const old = currentId(w);
     w.die(old);
     const start = w.settle().find((a) => a.do === 'start');
-    expect(start).toMatchObject({ claim: { p: [20001] }, starts: 2, retire: { id: old, name: `flynn-${job}.1` } });
+    expect(start).toMatchObject({
+      claim: { p: [20001] },
+      starts: 2,
+      retire: { id: old, name: `flynn-${job}.1` },
+    });
     expect(currentId(w)).not.toBe(old);
   });
 
@@ -257,7 +261,8 @@ describe('stopping', () => {
 });
 
 describe('absence of information', () => {
-  const stops = (w: World) => w.plan().filter((a) => ['signal', 'release', 'deregister', 'collect'].includes(a.do));
+  const stops = (w: World) =>
+    w.plan().filter((a) => ['signal', 'release', 'deregister', 'collect'].includes(a.do));
 
   it('given claims that were never read, then nothing is stopped, not even on a copy that says stop', () => {
     const w = new World();
@@ -303,6 +308,15 @@ describe('absence of information', () => {
     expect(w.state.jobs.get(job)).toMatchObject({ verdict: 'up' });
   });
 
+  it('given an agent to which Docker has not answered yet, then no instance is withdrawn', () => {
+    const w = new World();
+    w.state.instances.put(instanceKey, { address: '10.0.0.1', port: 20001, since: 0, meta: {} }, 5);
+    w.put(job, claim());
+    expect(w.plan()).toEqual([]);
+    w.seeDocker();
+    expect(kinds(w.plan())).toContain('deregister');
+  });
+
   it('given claims from disk, then services start after the grace, one-offs and stops never', () => {
     const w = new World({ web, once: template({ kind: 'oneoff' }) });
     w.state.claims.seed(keys.claim('a', jobId(1)), claim());
@@ -322,8 +336,10 @@ describe('the agent itself restarts', () => {
   const restarted = (from: World): World => {
     const w = new World();
     for (const c of from.containers.values()) w.containers.set(c.id, c);
-    for (const [key, kept] of from.state.statuses.entries()) w.state.statuses.put(key, kept.value, kept.revision);
-    for (const [key, kept] of from.state.instances.entries()) w.state.instances.put(key, kept.value, kept.revision);
+    for (const [key, kept] of from.state.statuses.entries())
+      w.state.statuses.put(key, kept.value, kept.revision);
+    for (const [key, kept] of from.state.instances.entries())
+      w.state.instances.put(key, kept.value, kept.revision);
     for (const [id, value] of from.claims) w.claims.set(id, value);
     w.revision = from.revision;
     return w.sync();

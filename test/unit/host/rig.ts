@@ -69,7 +69,8 @@ export class Rig {
         releaseClaim,
         transact: async (store, request, ports) => {
           const answer = await transact(store, request, ports);
-          if (this.loseTransactions-- > 0) throw new FlynnError({ code: 'ambiguous', message: 'answer lost' });
+          if (this.loseTransactions-- > 0)
+            throw new FlynnError({ code: 'ambiguous', message: 'answer lost' });
           return answer;
         },
       },
@@ -100,13 +101,21 @@ export class Rig {
   async claim(request: Partial<ClaimRequestInput> & { template: string }): Promise<string> {
     const job = request.job ?? `a-${ulid(this.clock.now(), this.rng)}`;
     const claims = [{ owner: 'app/hello/1/web', resources: { memory: 64 * 1024 * 1024 }, ...request, job }];
-    const answer = await transact(this.store, { id: ulid(this.clock.now(), this.rng), hosts: { a: { claims } } }, this.ports);
+    const answer = await transact(
+      this.store,
+      { id: ulid(this.clock.now(), this.rng), hosts: { a: { claims } } },
+      this.ports,
+    );
     if (!answer.hosts.a?.ok) throw new Error(JSON.stringify(answer.hosts.a));
     return job;
   }
 
   async want(job: string, want: 'run' | 'stop' | 'lost'): Promise<void> {
-    await transact(this.store, { id: ulid(this.clock.now(), this.rng), hosts: { a: { want: [{ job, want }] } } }, this.ports);
+    await transact(
+      this.store,
+      { id: ulid(this.clock.now(), this.rng), hosts: { a: { want: [{ job, want }] } } },
+      this.ports,
+    );
   }
 
   async status(job: string): Promise<JobStatus | undefined> {
@@ -126,7 +135,7 @@ export class Rig {
   }
 
   /** Waits on the test's clock until the condition holds. */
-  until2(what: () => boolean, maxMs = 20_000): Promise<void> {
+  untilTrue(what: () => boolean, maxMs = 20_000): Promise<void> {
     return this.clock.advanceUntil(what, maxMs);
   }
 }

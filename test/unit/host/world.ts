@@ -120,7 +120,8 @@ export class World {
     this.state = emptyState(host, this.now.mono);
     for (const [hash, value] of Object.entries(this.templates)) this.state.templates.set(hash, value);
     for (const [key, kept] of old.statuses.entries()) this.state.statuses.put(key, kept.value, kept.revision);
-    for (const [key, kept] of old.instances.entries()) this.state.instances.put(key, kept.value, kept.revision);
+    for (const [key, kept] of old.instances.entries())
+      this.state.instances.put(key, kept.value, kept.revision);
     for (const [key, value] of old.consumers) this.state.consumers.set(key, value);
     for (const [key, value] of old.omnis) this.state.omnis.set(key, value);
   }
@@ -229,7 +230,12 @@ export class World {
         state.adopted.add(action.container);
         return;
       case 'register':
-        return reduce.instancePut(state, action.key, { ...action.instance, since: now.wall }, ++this.revision);
+        return reduce.instancePut(
+          state,
+          action.key,
+          { ...action.instance, since: now.wall },
+          ++this.revision,
+        );
       case 'deregister':
         return reduce.instanceGone(state, action.key, ++this.revision, now);
       case 'status':

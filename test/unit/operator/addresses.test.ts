@@ -37,14 +37,18 @@ describe('candidates', () => {
 });
 
 describe('chooseAddresses', () => {
-  const reach = (table: Record<string, string[]>) => new Map(Object.entries(table).map(([k, v]) => [k, new Set(v)]));
+  const reach = (table: Record<string, string[]>) =>
+    new Map(Object.entries(table).map(([k, v]) => [k, new Set(v)]));
 
   it('takes the private address that everybody reaches', () => {
     const hosts = [
       { name: 'a', candidates: ['10.0.0.1', '203.0.113.1'] },
       { name: 'b', candidates: ['10.0.0.2', '203.0.113.2'] },
     ];
-    const chosen = chooseAddresses(hosts, reach({ a: ['10.0.0.2', '203.0.113.2'], b: ['10.0.0.1', '203.0.113.1'] }));
+    const chosen = chooseAddresses(
+      hosts,
+      reach({ a: ['10.0.0.2', '203.0.113.2'], b: ['10.0.0.1', '203.0.113.1'] }),
+    );
     expect(chosen.map((c) => c.address)).toEqual(['10.0.0.1', '10.0.0.2']);
   });
 
@@ -63,12 +67,18 @@ describe('chooseAddresses', () => {
       { name: 'b', candidates: ['192.168.122.1', '10.0.0.2'] },
     ];
     const all = ['192.168.122.1', '10.0.0.1', '10.0.0.2'];
-    expect(chooseAddresses(hosts, reach({ a: all, b: all })).map((c) => c.address)).toEqual(['10.0.0.1', '10.0.0.2']);
+    expect(chooseAddresses(hosts, reach({ a: all, b: all })).map((c) => c.address)).toEqual([
+      '10.0.0.1',
+      '10.0.0.2',
+    ]);
   });
 
   it('names who does not reach a host', () => {
     const hosts = ['a', 'b', 'c'].map((name, i) => ({ name, candidates: [`10.0.0.${i + 1}`] }));
-    const chosen = chooseAddresses(hosts, reach({ a: ['10.0.0.2'], b: ['10.0.0.1', '10.0.0.3'], c: ['10.0.0.1', '10.0.0.2'] }));
+    const chosen = chooseAddresses(
+      hosts,
+      reach({ a: ['10.0.0.2'], b: ['10.0.0.1', '10.0.0.3'], c: ['10.0.0.1', '10.0.0.2'] }),
+    );
     expect(chosen.map((c) => c.unreachedFrom)).toEqual([[], [], ['a']]);
   });
 
@@ -82,7 +92,9 @@ describe('chooseAddresses', () => {
   });
 
   it('given one host, its first address will do; given none, says so', () => {
-    expect(chooseAddresses([{ name: 'a', candidates: ['10.0.0.1'] }], new Map())[0]?.address).toBe('10.0.0.1');
+    expect(chooseAddresses([{ name: 'a', candidates: ['10.0.0.1'] }], new Map())[0]?.address).toBe(
+      '10.0.0.1',
+    );
     expect(chooseAddresses([{ name: 'a', candidates: [] }], new Map())[0]?.address).toBeUndefined();
   });
 });

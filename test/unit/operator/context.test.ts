@@ -33,9 +33,15 @@ afterEach(() => rm(join(home, '..'), { recursive: true, force: true }));
 
 describe('the cluster string', () => {
   it('is read back as it was written', () => {
-    const access = { name: 'prod', gateways: ['203.0.113.1:2222', '[2001:db8::1]:2222', 'gw.example.com:22'], fingerprint: key };
+    const access = {
+      name: 'prod',
+      gateways: ['203.0.113.1:2222', '[2001:db8::1]:2222', 'gw.example.com:22'],
+      fingerprint: key,
+    };
     const text = formatClusterString(access);
-    expect(text).toMatch(/^flynn:\/\/203\.0\.113\.1:2222,\[2001:db8::1\]:2222,gw\.example\.com:22\/prod\?key=SHA256%3A/);
+    expect(text).toMatch(
+      /^flynn:\/\/203\.0\.113\.1:2222,\[2001:db8::1\]:2222,gw\.example\.com:22\/prod\?key=SHA256%3A/,
+    );
     expect(parseClusterString(text)).toEqual(access);
   });
 
@@ -69,7 +75,11 @@ describe('chooseCluster', () => {
     expect((await choose(undefined, { FLYNN_CLUSTER: 'two' })).name).toBe('two');
     expect((await choose('three', { FLYNN_CLUSTER: 'two' })).name).toBe('three');
     const text = formatClusterString(cluster('ci'));
-    expect(await choose(undefined, { FLYNN_CLUSTER: text })).toEqual({ name: 'ci', gateways: ['203.0.113.1:2222'], fingerprint: key });
+    expect(await choose(undefined, { FLYNN_CLUSTER: text })).toEqual({
+      name: 'ci',
+      gateways: ['203.0.113.1:2222'],
+      fingerprint: key,
+    });
   });
 
   it('given nothing, says how to get a cluster; given a name that is unknown, says so', async () => {
@@ -107,11 +117,24 @@ describe('the list of clusters', () => {
   });
 
   it('add: again changes nothing and keeps what is known, another of that name needs force', async () => {
-    const hosts = [{ name: 'a', target: { host: 'a', port: 22, user: 'root' }, hostKey: key, address: '10.0.0.1', publicAddress: '1.2.3.4', roles: [] }];
+    const hosts = [
+      {
+        name: 'a',
+        target: { host: 'a', port: 22, user: 'root' },
+        hostKey: key,
+        address: '10.0.0.1',
+        publicAddress: '1.2.3.4',
+        roles: [],
+      },
+    ];
     await saveCluster(home, cluster('prod', { hosts, domain: 'example.com' }), true);
     const text = formatClusterString(cluster('prod', { gateways: ['203.0.113.9:2222'] }));
     await addCluster(home, { string: text, makeDefault: false, replace: false });
-    expect((await loadClusters(home)).clusters.prod).toMatchObject({ hosts: [{ name: 'a' }], domain: 'example.com', gateways: ['203.0.113.9:2222'] });
+    expect((await loadClusters(home)).clusters.prod).toMatchObject({
+      hosts: [{ name: 'a' }],
+      domain: 'example.com',
+      gateways: ['203.0.113.9:2222'],
+    });
     const other = formatClusterString(cluster('prod', { fingerprint: `SHA256:${'C'.repeat(43)}` }));
     const add = (replace: boolean) => addCluster(home, { string: other, makeDefault: false, replace });
     await expect(add(false)).rejects.toMatchObject({ code: 'exists' });

@@ -42,7 +42,11 @@ describe('parseFacts', () => {
   it('names the cluster that a host belongs to, also when the file is broken', () => {
     const file = JSON.stringify({ cluster: { id: 'i', name: 'n' }, host: 'a', more: 1 });
     expect(facts([`member=${encoded(file)}`]).member).toEqual({ id: 'i', name: 'n', host: 'a' });
-    expect(facts([`member=${encoded('{')}`]).member).toEqual({ id: 'unknown', name: 'unknown', host: 'unknown' });
+    expect(facts([`member=${encoded('{')}`]).member).toEqual({
+      id: 'unknown',
+      name: 'unknown',
+      host: 'unknown',
+    });
     expect(facts().member).toBeUndefined();
   });
 

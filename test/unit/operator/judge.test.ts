@@ -15,7 +15,12 @@ const context = (over: Partial<JudgeContext> = {}): JudgeContext => ({
   ports: { http: 80, https: 443, gateway: 2222 },
   choices: [choice('a', '10.0.0.1')],
   allowPublicPlaintext: false,
-  domain: { name: 'apps.example.com', isDefault: false, publicAddresses: ['203.0.113.1'], resolved: ['203.0.113.1'] },
+  domain: {
+    name: 'apps.example.com',
+    isDefault: false,
+    publicAddresses: ['203.0.113.1'],
+    resolved: ['203.0.113.1'],
+  },
   ...over,
 });
 const host = (name = 'a', extra: string[] = [], drop: string[] = [], skewMs = 0): HostReport => ({
@@ -41,7 +46,12 @@ describe('judge', () => {
     ['a relative of Debian', ['os_id=mint', 'os_like=ubuntu debian'], ['os_'], []],
     ['no Docker but apt', [], ['docker_', 'swarm', 'live'], ['note:docker_install']],
     ['no Docker and no apt', [], ['docker_', 'swarm', 'live', 'apt='], ['error:docker_missing']],
-    ['an engine that is down', [`docker_error=${encoded('cannot connect')}`], ['docker_version', 'swarm'], ['error:docker_down']],
+    [
+      'an engine that is down',
+      [`docker_error=${encoded('cannot connect')}`],
+      ['docker_version', 'swarm'],
+      ['error:docker_down'],
+    ],
     ['Swarm mode', ['swarm=active'], ['swarm='], ['error:swarm']],
     ['a broken daemon.json', [`daemon_json=${encoded('{,}')}`], [], ['error:daemon_json']],
     ['live-restore forbidden by flag', ['live_restore_flag=yes'], [], ['error:live_restore']],
@@ -53,7 +63,12 @@ describe('judge', () => {
     ['something on loopback that we do not want', ['listen=127.0.0.1:1113 55  x'], [], []],
     ['our own container on port 80', [`listen=0.0.0.0:80 55 ${id} haproxy`, `ours=${id} flynn-x`], [], []],
     ["somebody else's container on port 80", [`listen=0.0.0.0:80 55 ${id} httpd`], [], ['error:port']],
-    ['a member of another cluster', [`member=${encoded('{"cluster":{"id":"z","name":"old"},"host":"a"}')}`], [], ['error:member']],
+    [
+      'a member of another cluster',
+      [`member=${encoded('{"cluster":{"id":"z","name":"old"},"host":"a"}')}`],
+      [],
+      ['error:member'],
+    ],
   ])('given %s', (_name, extra, drop, expected) => {
     expect(codes([host('a', extra, drop)])).toEqual(expected);
   });
@@ -89,7 +104,11 @@ describe('judge', () => {
   it.each<[string, number[], string[]]>([
     ['clocks that agree', [0, 100, -200], []],
     ['one clock 6 s off', [0, 6_000, 0], ['error:clock']],
-    ["only this computer's clock off", [60_000, 60_100, 59_900], ['warning:clock', 'warning:clock', 'warning:clock']],
+    [
+      "only this computer's clock off",
+      [60_000, 60_100, 59_900],
+      ['warning:clock', 'warning:clock', 'warning:clock'],
+    ],
     ['exactly 5 s', [0, 5_000, 0], []],
   ])('given %s', (_name, skews, expected) => {
     expect(codes(three(...skews), { choices: abc })).toEqual(expected);
@@ -97,10 +116,25 @@ describe('judge', () => {
 
   it.each<[string, AddressChoice[], boolean, string[]]>([
     ['private addresses', abc, false, []],
-    ['a host that another cannot reach', [abc[0]!, choice('b', '10.0.0.2', ['a', 'c']), abc[2]!], false, ['error:unreachable']],
+    [
+      'a host that another cannot reach',
+      [abc[0]!, choice('b', '10.0.0.2', ['a', 'c']), abc[2]!],
+      false,
+      ['error:unreachable'],
+    ],
     ['a host without an address', [abc[0]!, choice('b'), abc[2]!], false, ['error:no_address']],
-    ['public addresses', ['a', 'b', 'c'].map((n, i) => choice(n, `203.0.113.${i}`)), false, ['error:public_plaintext']],
-    ['public addresses that were accepted', ['a', 'b', 'c'].map((n, i) => choice(n, `203.0.113.${i}`)), true, []],
+    [
+      'public addresses',
+      ['a', 'b', 'c'].map((n, i) => choice(n, `203.0.113.${i}`)),
+      false,
+      ['error:public_plaintext'],
+    ],
+    [
+      'public addresses that were accepted',
+      ['a', 'b', 'c'].map((n, i) => choice(n, `203.0.113.${i}`)),
+      true,
+      [],
+    ],
   ])('given %s', (_name, choices, allowPublicPlaintext, expected) => {
     expect(codes(three(0, 0, 0), { choices, allowPublicPlaintext })).toEqual(expected);
   });
@@ -111,12 +145,20 @@ describe('judge', () => {
   });
 
   it('says the default domain aloud, and the records that a domain of ours lacks', () => {
-    const domain = { name: 'apps.example.com', isDefault: false, publicAddresses: ['203.0.113.1', '2001:db8::1'], resolved: [] };
+    const domain = {
+      name: 'apps.example.com',
+      isDefault: false,
+      publicAddresses: ['203.0.113.1', '2001:db8::1'],
+      resolved: [],
+    };
     const [dns] = judge([host()], context({ domain }));
     expect(dns).toMatchObject({ level: 'note', code: 'dns' });
     expect(dns?.hint).toContain('*.apps.example.com. A 203.0.113.1');
     expect(dns?.hint).toContain('apps.example.com. AAAA 2001:db8::1');
-    const said = judge([host()], context({ domain: { ...domain, name: '203.0.113.1.sslip.io', isDefault: true } }));
+    const said = judge(
+      [host()],
+      context({ domain: { ...domain, name: '203.0.113.1.sslip.io', isDefault: true } }),
+    );
     expect(said[0]).toMatchObject({ level: 'note', code: 'domain_default' });
     expect(said[0]?.message).toContain('APP.203.0.113.1.sslip.io');
   });

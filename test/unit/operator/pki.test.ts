@@ -19,7 +19,11 @@ beforeAll(async () => {
 
 describe('certificates', () => {
   it('carry the name, the addresses and a year, and are signed by the authority', async () => {
-    const pair = await issue(authority, { name: 'host-a', addresses: ['a', '10.0.0.1', '127.0.0.1', 'localhost', 'fd00::1'] }, now);
+    const pair = await issue(
+      authority,
+      { name: 'host-a', addresses: ['a', '10.0.0.1', '127.0.0.1', 'localhost', 'fd00::1'] },
+      now,
+    );
     const cert = new X509Certificate(pair.cert);
     expect(cert.subject).toBe('CN=host-a');
     expect(cert.verify(new X509Certificate(authority.cert).publicKey)).toBe(true);
@@ -37,7 +41,14 @@ describe('certificates', () => {
     const client = await issue(authority, { name: 'router' }, now);
     const other = await newAuthority('other', now);
     const stranger = await issue(other, { name: 'router' }, now);
-    const listener = createServer({ ca: authority.cert, cert: server.cert, key: server.key, requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.3' });
+    const listener = createServer({
+      ca: authority.cert,
+      cert: server.cert,
+      key: server.key,
+      requestCert: true,
+      rejectUnauthorized: true,
+      minVersion: 'TLSv1.3',
+    });
     listener.on('tlsClientError', () => undefined);
     listener.listen(0, '127.0.0.1');
     await once(listener, 'listening');
@@ -66,7 +77,9 @@ describe('secrets of a cluster', () => {
     const { hosts } = journalOf('a', 'b', 'c', 'd');
     const { secrets, gatewayFingerprint } = await newSecrets('test', hosts, now);
     const names = (name: string): string[] =>
-      Object.values(secrets.hosts[name] ?? {}).flatMap((pair) => ('cert' in pair ? [new X509Certificate(pair.cert).subject] : []));
+      Object.values(secrets.hosts[name] ?? {}).flatMap((pair) =>
+        'cert' in pair ? [new X509Certificate(pair.cert).subject] : [],
+      );
     expect(names('a')).toEqual(['CN=host-a', 'CN=router', 'CN=control', 'CN=etcd-a']);
     expect(names('d')).toEqual(['CN=host-d', 'CN=router']);
     expect(new X509Certificate(secrets.root.cert).subject).toBe('CN=root');
@@ -85,7 +98,10 @@ describe('OpenSSH keys', () => {
       const parsed = readKey(key.privateKey, 'the key');
       expect(fingerprint(parsed.getPublicSSH())).toBe(key.fingerprint);
       expect(parsed.verify('text', parsed.sign('text'))).toBe(true);
-      expect(parsePublicKey(key.publicKey)).toMatchObject({ type: 'ssh-ed25519', fingerprint: key.fingerprint });
+      expect(parsePublicKey(key.publicKey)).toMatchObject({
+        type: 'ssh-ed25519',
+        fingerprint: key.fingerprint,
+      });
     }
   });
 

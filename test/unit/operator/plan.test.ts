@@ -22,7 +22,12 @@ beforeAll(async () => {
 });
 
 const plan = (change: (name: string) => ReturnType<typeof facts> = () => facts()): Operation[] =>
-  planBootstrap({ journal, secrets, images, facts: new Map(journal.hosts.map((h) => [h.name, change(h.name)])) });
+  planBootstrap({
+    journal,
+    secrets,
+    images,
+    facts: new Map(journal.hosts.map((h) => [h.name, change(h.name)])),
+  });
 
 describe('rolesAt', () => {
   it.each([
@@ -46,7 +51,11 @@ describe('planBootstrap', () => {
 
   it('etcd starts on three hosts, agents on all of them', () => {
     const ids = plan().map((o) => o.id);
-    expect(ids.filter((id) => id.startsWith('etcd.start'))).toEqual(['etcd.start@a', 'etcd.start@b', 'etcd.start@c']);
+    expect(ids.filter((id) => id.startsWith('etcd.start'))).toEqual([
+      'etcd.start@a',
+      'etcd.start@b',
+      'etcd.start@c',
+    ]);
     expect(ids.filter((id) => id.startsWith('agent.start'))).toHaveLength(4);
   });
 
@@ -59,12 +68,25 @@ describe('planBootstrap', () => {
 
   it.each<[string, string[], boolean]>([
     ['not set', [], true],
-    ['set in the file and running', ['live_restore=true', `daemon_json=${encoded('{"live-restore":true}')}`], false],
+    [
+      'set in the file and running',
+      ['live_restore=true', `daemon_json=${encoded('{"live-restore":true}')}`],
+      false,
+    ],
     ['running, but gone with the next start', ['live_restore=true'], true],
     ['set by a flag', ['live_restore=true', 'live_restore_flag=yes'], false],
   ])('live-restore %s: configured %s', (_name, extra, expected) => {
     const operations = plan(() => facts(extra, extra.length > 0 ? ['live_restore='] : []));
     expect(operations.some((o) => o.kind === 'docker.configure')).toBe(expected);
+  });
+
+  it('given no bundle, images are built on the first host once, and nothing is loaded before that', () => {
+    const operations = planBootstrap({ journal, secrets, images: undefined, facts: new Map() });
+    expect(operations.filter((o) => o.kind === 'images.build').map((o) => o.host)).toEqual(['a']);
+    const loads = operations.filter((o) => o.kind === 'images.load');
+    expect(loads).toHaveLength(4);
+    expect(loads.every((o) => o.after.includes('images.build@a'))).toBe(true);
+    expect(plan().some((o) => o.kind === 'images.build')).toBe(false);
   });
 
   it('no operation shows a secret', () => {
@@ -111,7 +133,13 @@ describe('mergeDaemonJson', () => {
 });
 
 describe('apply', () => {
-  const operation = (id: string, ...after: string[]): Operation => ({ id, kind: 'files.write', title: id, detail: [], after });
+  const operation = (id: string, ...after: string[]): Operation => ({
+    id,
+    kind: 'files.write',
+    title: id,
+    detail: [],
+    after,
+  });
   const run = async (operations: Operation[], executor: Executor, parallel?: number) => {
     const events: OperatorEvent[] = [];
     const executors = new Proxy({} as Record<OperationKind, Executor>, { get: () => executor });
@@ -142,7 +170,13 @@ describe('apply', () => {
     );
     expect(most).toBe(2);
     expect(finished.slice(3)).toEqual(['d', 'e']);
-    expect(result).toMatchObject([{ id: 'a', changed: true }, { id: 'b', changed: false }, { id: 'c' }, { id: 'd' }, { id: 'e' }]);
+    expect(result).toMatchObject([
+      { id: 'a', changed: true },
+      { id: 'b', changed: false },
+      { id: 'c' },
+      { id: 'd' },
+      { id: 'e' },
+    ]);
   });
 
   it('given a failure, finishes what is under way, begins nothing new, and names them all', async () => {
@@ -154,7 +188,10 @@ describe('apply', () => {
       finished.push(id);
       return true;
     };
-    const { result } = await run([operation('bad'), operation('slow'), operation('worse'), operation('later', 'slow')], executor);
+    const { result } = await run(
+      [operation('bad'), operation('slow'), operation('worse'), operation('later', 'slow')],
+      executor,
+    );
     expect(finished).toEqual(['slow']);
     expect(result).toMatchObject({ code: 'no_capacity' });
     expect((result as FlynnError).message).toContain('the disk is full (also failed: worse)');

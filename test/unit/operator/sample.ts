@@ -53,17 +53,15 @@ export const journalOf = (...names: string[]): ClusterJournal => ({
   httpsPort: 443,
   gatewayPort: 2222,
   gatewayFingerprint: `SHA256:${'A'.repeat(43)}`,
-  hosts: names.map(
-    (name, index): JournalHost => ({
-      name,
-      target: { host: name, port: 22, user: 'root' },
-      hostKey: `SHA256:${name.repeat(43).slice(0, 43)}`,
-      address: `10.0.0.${index + 1}`,
-      publicAddress: `203.0.113.${index + 1}`,
-      roles: rolesAt(index, names.length),
-      arch: 'amd64',
-      cpuMillis: 4000,
-      memoryBytes: 4 * 1024 ** 3,
-    }),
-  ),
+  hosts: names.map((name, index): JournalHost => ({
+    name,
+    target: { host: name, port: 22, user: 'root' },
+    hostKey: `SHA256:${name.repeat(43).slice(0, 43)}`,
+    address: `10.0.0.${index + 1}`,
+    publicAddress: `203.0.113.${index + 1}`,
+    roles: rolesAt(index, names.length),
+    arch: 'amd64',
+    cpuMillis: 4000,
+    memoryBytes: 4 * 1024 ** 3,
+  })),
 });

@@ -14,7 +14,15 @@ import { journalOf } from './sample.js';
 
 const journal = journalOf('a', 'b');
 const images = { host: 'flynn/host:1', etcd: 'flynn/etcd:1' };
-const sshKey = { fingerprint: 'SHA256:a/b', type: 'ssh-ed25519', blob: 'x', name: 'me', role: 'admin' as const, apps: [], createdAt: 1 };
+const sshKey = {
+  fingerprint: 'SHA256:a/b',
+  type: 'ssh-ed25519',
+  blob: 'x',
+  name: 'me',
+  role: 'admin' as const,
+  apps: [],
+  createdAt: 1,
+};
 const ports = { clock: systemClock, rng: seededRng(1) };
 let secrets: ClusterSecrets;
 beforeAll(async () => {
@@ -28,19 +36,22 @@ describe('seedGrid', () => {
     expect(await seedGrid(store, grid(), ports)).toBeGreaterThan(0);
     const { entries } = await store.list('');
     const names = entries.map((entry) => entry.key).filter((key) => !key.startsWith(keys.templates));
-    expect(names).toEqual([
-      'cluster/config',
-      'hosts/a/book',
-      'hosts/a/info',
-      'hosts/b/book',
-      'hosts/b/info',
-      keys.sshKey('SHA256:a/b'),
-      'omni/controller',
-      'omni/gateway',
-      'omni/router',
-      'omni/sampi',
-    ].sort());
-    for (const name of ['sampi', 'controller', 'gateway', 'router']) {
+    expect(names).toEqual(
+      [
+        'cluster/config',
+        'hosts/a/book',
+        'hosts/a/info',
+        'hosts/b/book',
+        'hosts/b/info',
+        keys.sshKey('SHA256:a/b'),
+        'omni/controller',
+        'omni/gateway',
+        'omni/registry',
+        'omni/router',
+        'omni/sampi',
+      ].sort(),
+    );
+    for (const name of ['sampi', 'controller', 'gateway', 'registry', 'router']) {
       const omni = JSON.parse((await store.get(keys.omni(name)))?.value ?? '{}') as { template: string };
       expect(await store.get(keys.template(omni.template))).toBeDefined();
     }
@@ -60,36 +71,53 @@ describe('seedGrid', () => {
     await seedGrid(store, grid(), ports);
     expect(await store.get(keys.sshKey(sshKey.fingerprint))).toBeUndefined();
     expect((await store.get(keys.hostInfo('a')))?.value).toContain('"cpuMillis":1,');
-    expect(JSON.parse((await store.get(keys.hostBook('b')))?.value ?? '{}')).toMatchObject({ jobs: 3, cordoned: true });
+    expect(JSON.parse((await store.get(keys.hostBook('b')))?.value ?? '{}')).toMatchObject({
+      jobs: 3,
+      cordoned: true,
+    });
   });
 
   it('a new version of the images replaces the omni templates, and says so', async () => {
     const store = fakeEtcd().client();
     await seedGrid(store, grid(), ports);
     const newer = SeedGrid.parse(seedOf(journal, secrets, { ...images, host: 'flynn/host:2' }, []));
-    expect(await seedGrid(store, newer, ports)).toBe(5);
+    expect(await seedGrid(store, newer, ports)).toBe(6);
   });
 });
 
 describe('waitUntilUp', () => {
   const status = (owner: string, state: string) =>
-    JSON.stringify({ state, owner, template: 't', since: 1, ...(state === 'crashed' ? { reason: 'out of memory', tail: ['boom'] } : {}) });
+    JSON.stringify({
+      state,
+      owner,
+      template: 't',
+      since: 1,
+      ...(state === 'crashed' ? { reason: 'out of memory', tail: ['boom'] } : {}),
+    });
 
   it('tells what is missing whenever that changes, and ends when nothing is', async () => {
     const store = fakeEtcd().client();
     await seedGrid(store, grid(), ports);
     const lines: SeedLine[] = [];
-    const waiting = waitUntilUp(store, 20_000, { ...systemClock, sleep: () => systemClock.sleep(1) }, (line) => lines.push(SeedLine.parse(line)));
+    const waiting = waitUntilUp(
+      store,
+      20_000,
+      { ...systemClock, sleep: () => systemClock.sleep(1) },
+      (line) => lines.push(SeedLine.parse(line)),
+    );
     await expect.poll(() => lines.length).toBe(1);
     // Two hosts with control: an agent and four jobs each.
-    expect(lines[0]).toMatchObject({ seed: 'pending', up: 0, of: 10 });
-    await store.put(keys.claim('a', 'a-1'), JSON.stringify({ t: 't', o: 'omni/sampi', m: 1, c: 1, p: [], w: 'run', x: 'x' }));
+    expect(lines[0]).toMatchObject({ seed: 'pending', up: 0, of: 12 });
+    await store.put(
+      keys.claim('a', 'a-1'),
+      JSON.stringify({ t: 't', o: 'omni/sampi', m: 1, c: 1, p: [], w: 'run', x: 'x' }),
+    );
     await expect.poll(() => JSON.stringify(lines.at(-1))).toContain('"state":"claimed"');
     await store.put(keys.status('a', 'a-1'), status('omni/sampi', 'crashed'));
     await expect.poll(() => JSON.stringify(lines.at(-1))).toContain('out of memory');
     for (const host of ['a', 'b']) {
       await store.put(keys.hostLease(host), '{}');
-      for (const name of ['sampi', 'controller', 'gateway', 'router']) {
+      for (const name of ['sampi', 'controller', 'gateway', 'registry', 'router']) {
         await store.put(keys.status(host, `${host}-${name}`), status(`omni/${name}`, 'up'));
       }
     }
@@ -101,7 +129,9 @@ describe('waitUntilUp', () => {
     const store = fakeEtcd().client();
     await seedGrid(store, grid(), ports);
     const lines: SeedLine[] = [];
-    await waitUntilUp(store, 5, { ...systemClock, sleep: () => systemClock.sleep(1) }, (line) => lines.push(line));
+    await waitUntilUp(store, 5, { ...systemClock, sleep: () => systemClock.sleep(1) }, (line) =>
+      lines.push(line),
+    );
     expect(lines.at(-1)).toMatchObject({ seed: 'done' });
     expect(lines.at(-1)).toHaveProperty('pending.0.job', 'agent');
   });

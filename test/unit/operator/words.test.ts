@@ -1,7 +1,11 @@
 // Words of the command line: host names, capacities, addresses, fingerprints; and the omni jobs they lead to.
 import { describe, expect, it } from 'vitest';
 import { JobTemplate } from '../../../src/lib/api/job.js';
-import { parseCapacity, parseHostKeys, parseInternalAddresses } from '../../../src/lib/operator/bootstrap-command.js';
+import {
+  parseCapacity,
+  parseHostKeys,
+  parseInternalAddresses,
+} from '../../../src/lib/operator/bootstrap-command.js';
 import { nameHosts, toHostName } from '../../../src/lib/operator/connect.js';
 import { rolesOf, usersOf, etcdSpec, authScript } from '../../../src/lib/operator/etcd.js';
 import { imageOf, omniJobs } from '../../../src/lib/operator/omni.js';
@@ -12,13 +16,22 @@ import { SeedGrid } from '../../../src/lib/seed/protocol.js';
 import { journalOf } from './sample.js';
 
 describe('nameHosts', () => {
-  const host = (over: Partial<Parameters<typeof nameHosts>[0][number]>) => ({ host: '203.0.113.1', address: '203.0.113.1', hostname: 'debian', ...over });
+  const host = (over: Partial<Parameters<typeof nameHosts>[0][number]>) => ({
+    host: '203.0.113.1',
+    address: '203.0.113.1',
+    hostname: 'debian',
+    ...over,
+  });
   it.each([
     ['given names win', [host({ given: 'x' }), host({ given: 'y' })], ['x', 'y']],
     ['an alias of ssh_config', [host({ host: 'web', address: '203.0.113.1' })], ['web']],
     ['what the host calls itself', [host({ hostname: 'Node_1.example.com' })], ['node-1']],
     ['three hosts called alike', [host({}), host({}), host({})], ['debian', 'debian-2', 'debian-3']],
-    ['a given name that a later host would take', [host({}), host({ given: 'debian' })], ['debian-2', 'debian']],
+    [
+      'a given name that a later host would take',
+      [host({}), host({ given: 'debian' })],
+      ['debian-2', 'debian'],
+    ],
     ['nothing usable', [host({ hostname: '---' })], ['host-1']],
   ])('%s', (_name, hosts, expected) => expect(nameHosts(hosts)).toEqual(expected));
 
@@ -34,32 +47,50 @@ describe('nameHosts', () => {
 describe('flags', () => {
   it('capacity', () => {
     expect(parseCapacity('2048,1500')).toEqual({ memoryMiB: 2048, cpuMillis: 1500 });
-    for (const bad of ['2048', '2048,', ',1', '2g,1', '1,2,3']) expect(() => parseCapacity(bad)).toThrow(/--capacity/);
+    for (const bad of ['2048', '2048,', ',1', '2g,1', '1,2,3'])
+      expect(() => parseCapacity(bad)).toThrow(/--capacity/);
   });
   it('internal addresses', () => {
-    expect(parseInternalAddresses(['a=10.0.0.1', 'b=fd00::1'])).toEqual(new Map([['a', '10.0.0.1'], ['b', 'fd00::1']]));
-    for (const bad of ['a', '=10.0.0.1', 'a=host', 'a=']) expect(() => parseInternalAddresses([bad])).toThrow(/HOST=ADDRESS/);
+    expect(parseInternalAddresses(['a=10.0.0.1', 'b=fd00::1'])).toEqual(
+      new Map([
+        ['a', '10.0.0.1'],
+        ['b', 'fd00::1'],
+      ]),
+    );
+    for (const bad of ['a', '=10.0.0.1', 'a=host', 'a='])
+      expect(() => parseInternalAddresses([bad])).toThrow(/HOST=ADDRESS/);
   });
   it('host keys', () => {
     const good = `SHA256:${'a'.repeat(43)}`;
     expect(parseHostKeys([good])).toEqual([good]);
-    for (const bad of ['MD5:aa', 'SHA256:short', 'ssh-ed25519 AAAA']) expect(() => parseHostKeys([bad])).toThrow(/fingerprint/);
+    for (const bad of ['MD5:aa', 'SHA256:short', 'ssh-ed25519 AAAA'])
+      expect(() => parseHostKeys([bad])).toThrow(/fingerprint/);
   });
 });
 
 describe('omni jobs', () => {
-  const jobs = omniJobs({ host: 'flynn/host:1', router: 'flynn/router:1' }, { httpPort: 8080, httpsPort: 443, gatewayPort: 2222 });
+  const jobs = omniJobs(
+    { host: 'flynn/host:1', router: 'flynn/router:1' },
+    { httpPort: 8080, httpsPort: 443, gatewayPort: 2222 },
+  );
 
   it('are valid templates on the host network, each with its fixed ports and a check on one of them', () => {
     expect(jobs.map((job) => [job.name, job.on, job.order])).toEqual([
       ['sampi', 'control', 10],
       ['controller', 'control', 20],
       ['gateway', 'control', 30],
+      ['registry', 'control', 35],
       ['router', 'all', 40],
     ]);
     for (const job of jobs) {
       const template = JobTemplate.parse(job.template);
-      expect(template).toMatchObject({ kind: 'omni', network: 'host', priority: 'system', memoryLimit: 0, args: [job.name] });
+      expect(template).toMatchObject({
+        kind: 'omni',
+        network: 'host',
+        priority: 'system',
+        memoryLimit: 0,
+        args: [job.name],
+      });
       expect(template.ports.every((port) => port.fixed === port.container)).toBe(true);
       expect(template.ports.map((port) => port.name)).toContain(template.health?.port);
     }
@@ -72,7 +103,10 @@ describe('omni jobs', () => {
   });
 
   it('their reservations are what preflight asks a control host for', () => {
-    const sum = jobs.reduce((total, job) => total + (JobTemplate.parse(job.template).resources.memory ?? 0), 0);
+    const sum = jobs.reduce(
+      (total, job) => total + (JobTemplate.parse(job.template).resources.memory ?? 0),
+      0,
+    );
     expect(memoryNeeded(['control', 'etcd'])).toBe(sum + 384 * 1024 ** 2);
   });
 
@@ -120,7 +154,9 @@ describe('etcd', () => {
 
   it('members of the first start are the three, each listening inside and on loopback only', () => {
     const spec = etcdSpec(journal, journal.hosts[1]!, 'flynn/etcd:1');
-    expect(spec.cmd).toContain('--initial-cluster=a=https://10.0.0.1:2380,b=https://10.0.0.2:2380,c=https://10.0.0.3:2380');
+    expect(spec.cmd).toContain(
+      '--initial-cluster=a=https://10.0.0.1:2380,b=https://10.0.0.2:2380,c=https://10.0.0.3:2380',
+    );
     expect(spec.cmd).toContain('--listen-client-urls=https://10.0.0.2:2379,https://127.0.0.1:2379');
     expect(spec.cmd).toContain('--client-cert-auth=true');
     expect(JSON.stringify(spec)).not.toContain('0.0.0.0');

@@ -1,2 +1,3 @@
 // What discovery offers to the rest: which hosts do not answer.
-export { HostProber } from './prober.js';
+export { type Probe } from './probe.js';
+export { HostProber, type HostProberOptions } from './prober.js';

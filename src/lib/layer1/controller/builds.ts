@@ -1,13 +1,13 @@
 // From pushed source to what serves: turn, build on the grid, release, deployment; the pusher hears all of it.
 import type { ProcessSpec, Release } from '../../api/app.js';
-import { frame, type Frame } from '../../api/attach.js';
 import { maxSourceBytes, type BuildResult } from '../../api/build.js';
 import { FlynnError, isFlynnError } from '../../api/errors.js';
 import { ProcessType } from '../../api/names.js';
 import type { JobTemplateInput } from '../../api/job.js';
 import { poll } from '../../util/retry.js';
 import { abortReason, withDeadline } from '../../util/signal.js';
-import { build, type AttachedJob, type BuiltImage } from '../builder/build.js';
+import { build, type BuiltImage } from '../builder/build.js';
+import { boundedSource, brokenLines } from './build-io.js';
 import type { ApiContext } from './context.js';
 import { deployWanted, readBasis, type Answer } from './deployments/create.js';
 import { followDeployment } from './deployments/follow.js';
@@ -35,7 +35,7 @@ export interface PushRequest {
 }
 
 /** Bounds: of one build, and of the wait for another one or for a deployment; ms. Bytes of source. */
-const bounds = { buildMs: 1_800_000, waitMs: 1_800_000, lookMs: 250, lineBytes: 8_192 } as const;
+const bounds = { buildMs: 1_800_000, waitMs: 1_800_000, lookMs: 250 } as const;
 
 /** What a builder's job takes: limit and reservation apart, and a cpu weight that leaves elections alone. */
 export function builderTemplate(image: string): Omit<JobTemplateInput, 'kind'> {
@@ -92,7 +92,12 @@ export class Builds {
     if (!building()) return;
     say(`-----> another push of ${app} is being built: this one waits for its turn`);
     const free = () => (building() ? undefined : true);
-    await poll(clock, free, { timeoutMs: bounds.waitMs, intervalMs: bounds.lookMs, signal, what: 'the build before' });
+    await poll(clock, free, {
+      timeoutMs: bounds.waitMs,
+      intervalMs: bounds.lookMs,
+      signal,
+      what: 'the build before',
+    });
   }
 
   private async build(request: PushRequest, env: Record<string, string>): Promise<BuiltImage> {
@@ -111,7 +116,7 @@ export class Builds {
         {
           app,
           env,
-          source: bounded(request.source, this.maxBytes, fail),
+          source: boundedSource(request.source, this.maxBytes, fail),
           ...(commit === undefined ? {} : { commit }),
           onLine: request.say,
           signal,
@@ -121,7 +126,10 @@ export class Builds {
           slugrunner: () => ensureSlugrunner(registry),
           startBuilder: async () => {
             const image = systemImage(picture, 'slugbuilder');
-            const job = await this.oneOffs.start({ app, kind: 'build', template: builderTemplate(image) }, signal);
+            const job = await this.oneOffs.start(
+              { app, kind: 'build', template: builderTemplate(image) },
+              signal,
+            );
             log.info({ app, job: job.job }, 'build started');
             return brokenLines(job);
           },
@@ -152,21 +160,41 @@ export class Builds {
       } catch (error) {
         if (!isFlynnError(error, 'conflict') || clock.mono() >= end) throw error;
       }
-      if (picture.app(app)?.deployment !== undefined) say('-----> Waiting for the deployment that is under way');
+      if (picture.app(app)?.deployment !== undefined)
+        say('-----> Waiting for the deployment that is under way');
       const free = () => (picture.app(app)?.deployment === undefined ? true : undefined);
       await clock.sleep(bounds.lookMs, signal);
-      await poll(clock, free, { timeoutMs: bounds.waitMs, intervalMs: bounds.lookMs, signal, what: 'the deployment before' });
+      await poll(clock, free, {
+        timeoutMs: bounds.waitMs,
+        intervalMs: bounds.lookMs,
+        signal,
+        what: 'the deployment before',
+      });
     }
   }
 
-  private async serving({ app, say, signal }: PushRequest, built: BuiltImage, answer: Answer): Promise<BuildResult> {
-    const result: BuildResult = { app, release: answer.release, image: built.image, url: urlOf(this.context, app) };
+  private async serving(
+    { app, say, signal }: PushRequest,
+    built: BuiltImage,
+    answer: Answer,
+  ): Promise<BuildResult> {
+    const result: BuildResult = {
+      app,
+      release: answer.release,
+      image: built.image,
+      url: urlOf(this.context, app),
+    };
     if (!answer.deployment) {
       say(`-----> Nothing changed: release ${answer.release} runs this already`);
       return result;
     }
     say(`-----> Deploying release ${answer.release}`);
-    const ended = await followDeployment(this.context, answer.deployment, (line) => say(`       ${line}`), signal);
+    const ended = await followDeployment(
+      this.context,
+      answer.deployment,
+      (line) => say(`       ${line}`),
+      signal,
+    );
     if (ended.state === 'complete') {
       say(`-----> Release ${answer.release} serves at ${result.url}`);
       return result;
@@ -188,12 +216,19 @@ export function processesOf(
 ): Release['processes'] {
   const types = Object.entries(commands);
   if (types.length === 0)
-    throw new FlynnError({ code: 'build_failed', message: 'the app has no process type', hint: 'add a Procfile with a line such as `web: ./start`' });
+    throw new FlynnError({
+      code: 'build_failed',
+      message: 'the app has no process type',
+      hint: 'add a Procfile with a line such as `web: ./start`',
+    });
   return Object.fromEntries(
     types.map(([type, command]): [string, ProcessSpec] => {
       const named = ProcessType.safeParse(type);
       if (!named.success)
-        throw new FlynnError({ code: 'build_failed', message: `process type ${type}: ${named.error.issues[0]?.message ?? 'not a name'}` });
+        throw new FlynnError({
+          code: 'build_failed',
+          message: `process type ${type}: ${named.error.issues[0]?.message ?? 'not a name'}`,
+        });
       const { entrypoint: _entrypoint, args: _args, ...kept } = base?.processes[type] ?? {};
       return [type, { ...kept, args: [command] }];
     }),
@@ -202,55 +237,9 @@ export function processesOf(
 
 function urlOf({ picture }: ApiContext, app: string): string {
   const cluster = picture.cluster();
-  const domain = picture.routes().find((route) => route.app === app && route.auto)?.domain ?? `${app}.${cluster?.domain ?? ''}`;
+  const domain =
+    picture.routes().find((route) => route.app === app && route.auto)?.domain ??
+    `${app}.${cluster?.domain ?? ''}`;
   const port = cluster?.httpPort ?? 80;
   return `http://${domain}${port === 80 ? '' : `:${port}`}`;
-}
-
-/** The source, counted; what goes wrong with it is told at once, since nobody else can end the builder. */
-async function* bounded(
-  source: AsyncIterable<Buffer>,
-  max: number,
-  fail: (error: unknown) => void,
-): AsyncGenerator<Buffer> {
-  let size = 0;
-  try {
-    for await (const chunk of source) {
-      size += chunk.length;
-      if (size > max)
-        throw new FlynnError({
-          code: 'too_large',
-          message: `the source has more than ${Math.floor(max / MiB)} MiB`,
-          hint: 'leave large files out with .gitignore, or deploy an image: flynn deploy --image IMAGE',
-        });
-      yield chunk;
-    }
-  } catch (error) {
-    fail(isFlynnError(error) ? error : new FlynnError({ code: 'interrupted', message: 'the source did not arrive whole', cause: error }));
-    throw error;
-  }
-}
-
-/** The same job, with line feeds put into output that never ends a line: nobody gathers more than 8 KiB of it. */
-function brokenLines(job: AttachedJob): AttachedJob {
-  const frames = async function* (): AsyncGenerator<Frame> {
-    let open = 0;
-    for await (const one of job.frames) {
-      yield one;
-      if (one.type !== frame.stderr) continue;
-      const last = one.payload.lastIndexOf(10);
-      open = last < 0 ? open + one.payload.length : one.payload.length - last - 1;
-      if (open <= bounds.lineBytes) continue;
-      open = 0;
-      yield { type: frame.stderr, payload: Buffer.from('\n') };
-    }
-  };
-  return {
-    job: job.job,
-    host: job.host,
-    write: (chunk) => job.write(chunk),
-    end: () => job.end(),
-    frames: frames(),
-    close: () => job.close(),
-  };
 }

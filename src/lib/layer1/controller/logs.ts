@@ -140,7 +140,8 @@ async function followAll(
   const end = picture.onChange(
     (touched) => void ((touched === 'all' || touched.has(request.app)) && wakeup.ring()),
   );
-  const followed = new Map<string, Promise<void>>();
+  const followed = new Set<string>();
+  let broken: unknown;
   const began = new Date(clock.now()).toISOString();
   let first = true;
   try {
@@ -151,14 +152,16 @@ async function followAll(
         // A job that was there before goes on after its last line; a new one from its beginning.
         const since = lastOf.get(job.id) ?? (first ? began : undefined);
         const name = names.get(job.id) ?? job.id;
-        followed.set(
-          job.id,
-          followJob(ports, job, name, since, sink).finally(() => void 0),
-        );
+        followed.add(job.id);
+        followJob(ports, job, name, since, sink).catch((error: unknown) => {
+          broken = error;
+          wakeup.ring();
+        });
       }
       first = false;
-      for (const id of followed.keys()) if (!isBooked(picture, id)) followed.delete(id);
+      for (const id of followed) if (!isBooked(picture, id)) followed.delete(id);
       await wakeup.wait(2_000, sink.signal);
+      if (broken !== undefined) throw broken;
     }
   } finally {
     end();

@@ -1,6 +1,12 @@
 // One-off jobs from beginning to end: placed, attached to, and stopped when whoever attached lets go.
 import { attachJob, type AttachPorts, type RunningJob } from './attach.js';
-import { endOneOff, placeOneOff, type OneOff, type OneOffPorts, type PlacedJob } from './schedulers/oneoff.js';
+import {
+  endOneOff,
+  placeOneOff,
+  type OneOff,
+  type OneOffPorts,
+  type PlacedJob,
+} from './schedulers/oneoff.js';
 
 /** What running one-off jobs needs. */
 export type OneOffsPorts = OneOffPorts & Pick<AttachPorts, 'agent'>;
@@ -16,7 +22,10 @@ export class OneOffs {
    * signal's reason; then nothing of it is left behind.
    */
   async start(wanted: OneOff, signal: AbortSignal): Promise<RunningJob> {
-    const placed = await placeOneOff(this.ports, { ...wanted, template: { ...wanted.template, attach: true } });
+    const placed = await placeOneOff(this.ports, {
+      ...wanted,
+      template: { ...wanted.template, attach: true },
+    });
     try {
       return await attachJob(this.ports, placed, () => this.end(placed), signal);
     } catch (error) {
@@ -33,7 +42,9 @@ export class OneOffs {
   private end(placed: PlacedJob): void {
     const { log } = this.ports;
     const done = endOneOff(this.ports, placed)
-      .catch((error: unknown) => log.warn({ job: placed.job, err: error }, 'a one-off is left to the leader to clear away'))
+      .catch((error: unknown) =>
+        log.warn({ job: placed.job, err: error }, 'a one-off is left to the leader to clear away'),
+      )
       .finally(() => this.ending.delete(done));
     this.ending.add(done);
   }

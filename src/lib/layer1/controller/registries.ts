@@ -87,7 +87,9 @@ async function pushFromHost(ports: RegistryPorts, image: string, tag: string): P
   let last: unknown;
   for (const address of controlAddresses(ports)) {
     try {
-      await ports.agent(address).call('POST', '/v1/images/push', z.looseObject({}), { body, timeoutMs: pushMs });
+      await ports
+        .agent(address)
+        .call('POST', '/v1/images/push', z.looseObject({}), { body, timeoutMs: pushMs });
       return;
     } catch (error) {
       last = error;

@@ -9,7 +9,11 @@ export class Turns {
    * Waits for all that came before under this name, then works. `onWait` is called when there is something to wait for.
    * Throws the signal's reason when it is aborted while waiting; the turn is passed on then.
    */
-  async take<T>(name: string, work: () => Promise<T>, options: { signal: AbortSignal; onWait(): void }): Promise<T> {
+  async take<T>(
+    name: string,
+    work: () => Promise<T>,
+    options: { signal: AbortSignal; onWait(): void },
+  ): Promise<T> {
     const before = this.last.get(name);
     let done = (): void => undefined;
     const mine = new Promise<void>((resolve) => (done = resolve));

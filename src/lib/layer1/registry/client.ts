@@ -286,7 +286,10 @@ export function registryClients(identity: { ca: string; cert: string; key: strin
   const agent = new Agent({ ...identity, keepAlive: true, maxSockets: 32, minVersion: 'TLSv1.2' });
   return {
     at: (address) =>
-      new RegistryClient(`https://${address.includes(':') ? `[${address}]` : address}:${ports.registry}`, agent),
+      new RegistryClient(
+        `https://${address.includes(':') ? `[${address}]` : address}:${ports.registry}`,
+        agent,
+      ),
     close: () => agent.destroy(),
   };
 }

@@ -26,6 +26,8 @@ export const routerFiles = (dir: string) => ({
   master: `${dir}/master.sock`,
   worker: `${dir}/worker.sock`,
   pid: `${dir}/haproxy.pid`,
+  /** What HAProxy itself says, since its last start or reload. */
+  output: `${dir}/haproxy.log`,
 });
 
 /** Variable of the workers' environment that names the settings they run with. */

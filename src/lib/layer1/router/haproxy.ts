@@ -43,6 +43,9 @@ interface Withdrawal {
   retries: number;
 }
 
+/** How long a master may be silent while it loads, ms. */
+const loadingMs = 5_000;
+
 /** Our picture of HAProxy is compared with HAProxy itself this often, ms. */
 const verifyMs = 30_000;
 
@@ -75,7 +78,7 @@ export class HaproxyBackend implements RouterBackend {
   async apply(desired: Desired): Promise<Applied> {
     await this.write(desired);
     this.desired = desired;
-    const processes = await this.process.processes();
+    const processes = await this.findMaster();
     if (!processes) return this.start();
     const worker = servingWorker(processes);
     if (worker === undefined) {
@@ -86,6 +89,22 @@ export class HaproxyBackend implements RouterBackend {
       if (!this.watching) this.watch();
     }
     return this.change(processes, worker, 1);
+  }
+
+  /** The processes, undefined when HAProxy does not run. A master that loads its configuration is waited for. */
+  private async findMaster(): Promise<Processes | undefined> {
+    const { clock } = this.options;
+    for (const end = clock.mono() + loadingMs; ; await clock.sleep(20)) {
+      const processes = await this.process.processes();
+      if (processes || !(await this.process.loading())) return processes;
+      if (clock.mono() > end) {
+        throw new FlynnError({
+          code: 'timeout',
+          message: `the master of HAProxy lives and has not answered for ${loadingMs / 1000} s`,
+          hint: 'flynn appliances',
+        });
+      }
+    }
   }
 
   /** One attempt at the difference; a refused command means that our picture was wrong, and is looked at again. */

@@ -1,5 +1,6 @@
 // The HAProxy process: started detached, so that it outlives us; reloaded and spoken to through its master's socket.
-import { execFile, spawn } from 'node:child_process';
+import { execFile, spawn, type StdioOptions } from 'node:child_process';
+import { open, readFile, truncate } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { FlynnError, isFlynnError } from '../../api/errors.js';
 import type { Clock } from '../../util/clock.js';
@@ -42,6 +43,17 @@ export class HaproxyProcess {
     }
   }
 
+  /** Whether the master lives although it does not answer: it is loading, and a second one beside it would be wrong. */
+  async loading(): Promise<boolean> {
+    try {
+      const pid = (await readFile(this.files.pid, 'utf8')).trim();
+      // By name: after a restart of the container the number may be another program's.
+      return /^\d+$/.test(pid) && (await readFile(`/proc/${pid}/comm`, 'utf8')).trim() === 'haproxy';
+    } catch {
+      return false; // no file, or no such process
+    }
+  }
+
   /** Answers of one worker to commands that are carried out in order. */
   async command(worker: number, commands: readonly string[]): Promise<string> {
     let answer = '';
@@ -62,14 +74,7 @@ export class HaproxyProcess {
     } catch (cause) {
       const said =
         typeof cause === 'object' && cause && 'stderr' in cause ? String(cause.stderr) : String(cause);
-      const alerts = said
-        .split('\n')
-        .filter((line) => !/^\[(NOTICE|WARNING)\]/.test(line) && line.trim() !== '');
-      throw new FlynnError({
-        code: 'failed',
-        message: `HAProxy refuses ${path}: ${alerts.slice(0, 3).join(' | ')}`,
-        cause,
-      });
+      throw new FlynnError({ code: 'failed', message: `HAProxy refuses ${path}: ${alerts(said)}`, cause });
     }
   }
 
@@ -80,21 +85,13 @@ export class HaproxyProcess {
   async start(): Promise<{ worker: number; tookOver: boolean }> {
     const orphan = await this.orphan();
     const takeover = orphan === undefined ? [] : ['-x', this.files.worker, '-sf', String(orphan)];
-    const args = [
-      '-W',
-      '-q',
-      '-S',
-      `${this.files.master},mode,600`,
-      '-p',
-      this.files.pid,
-      '-f',
-      this.files.config,
-    ];
-    // The output goes where ours goes, and not through us: a pipe to us would break with us.
-    const child = spawn(this.binary, [...args, ...takeover], {
-      detached: true,
-      stdio: ['ignore', 'inherit', 'inherit'],
-    });
+    const args = ['-W', '-S', `${this.files.master},mode,600`, '-p', this.files.pid, '-f', this.files.config];
+    // A file of its own: a pipe to us would break with us, and a reload writes a line for every backend.
+    const output = await open(this.files.output, 'a', 0o600);
+    await output.truncate();
+    const stdio: StdioOptions = ['ignore', output.fd, output.fd];
+    const child = spawn(this.binary, [...args, ...takeover], { detached: true, stdio });
+    await output.close();
     let ended: string | undefined;
     child.once('error', (error) => (ended = error.message));
     child.once('exit', (code, signal) => (ended = `ended with ${code ?? signal}`));
@@ -103,14 +100,14 @@ export class HaproxyProcess {
       this.options.clock,
       async () => {
         if (ended !== undefined) {
-          await this.check(this.files.config);
+          const said = await readFile(this.files.output, 'utf8');
           throw new FlynnError({
             code: 'failed',
-            message: `HAProxy did not start: ${ended}; is its port taken by another program?`,
-            hint: 'ss -ltnp',
+            message: `HAProxy did not start and ${ended}: ${alerts(said)}`,
+            hint: `cat ${this.files.output}; ss -ltnp`,
           });
         }
-        const processes = await this.processes();
+        const processes = await this.glance();
         return processes?.master === child.pid ? processes?.current : undefined;
       },
       { timeoutMs: startTimeoutMs, intervalMs: 10, what: 'start of HAProxy' },
@@ -120,6 +117,8 @@ export class HaproxyProcess {
 
   /** Has the master load the configuration on disk; resolves with the new worker, throws `failed` when it refused. */
   async reload(before: Processes): Promise<number> {
+    // It is opened for appending: HAProxy goes on at the new end.
+    await truncate(this.files.output).catch(() => undefined);
     await ask(this.files.master, 'reload').catch((error: unknown) => {
       // The master replaces itself and may close the connection before it has answered.
       if (!isFlynnError(error)) throw error;
@@ -127,17 +126,18 @@ export class HaproxyProcess {
     const after = await poll(
       this.options.clock,
       async () => {
-        const now = await this.processes();
+        const now = await this.glance();
         if (!now || now.reloads <= before.reloads) return undefined;
         return now.failed > before.failed || now.current !== undefined ? now : undefined;
       },
       { timeoutMs: startTimeoutMs, intervalMs: 10, what: 'reload of HAProxy' },
     );
     if (after.failed > before.failed || after.current === undefined) {
-      await this.check(this.files.config);
+      const said = await readFile(this.files.output, 'utf8').catch(() => '');
       throw new FlynnError({
         code: 'failed',
-        message: 'HAProxy refused to reload; the former worker still serves',
+        message: `HAProxy refused to reload, and its former worker still serves: ${alerts(said)}`,
+        hint: `cat ${this.files.output}`,
       });
     }
     return after.current;
@@ -155,6 +155,16 @@ export class HaproxyProcess {
     this.stopWatching = () => undefined;
   }
 
+  /** As `processes`; a master that is too slow to answer counts as one that does not answer yet. */
+  private async glance(): Promise<Processes | undefined> {
+    try {
+      return await this.processes();
+    } catch (error) {
+      if (isFlynnError(error, 'timeout')) return undefined;
+      throw error;
+    }
+  }
+
   private async orphan(): Promise<number | undefined> {
     try {
       const pid = /^Pid: (\d+)$/m.exec(await ask(this.files.worker, 'show info', 1_000))?.[1];
@@ -164,4 +174,10 @@ export class HaproxyProcess {
       throw error;
     }
   }
+}
+
+/** The lines of HAProxy's output that say why it failed. */
+function alerts(output: string): string {
+  const lines = output.split('\n').filter((line) => line.startsWith('[ALERT]'));
+  return lines.slice(0, 3).join(' | ') || 'no reason given';
 }

@@ -77,7 +77,7 @@ export async function followRoutes(options: RouterOptions, signal: AbortSignal):
       table: buildTable(values(routes), values(instances)),
       revision: instances.revision,
       registered: new Set(values(instances).map((server) => server.host)),
-      hosts: values(hosts),
+      hosts: values(hosts).filter((found) => found !== null),
     };
     known.revision = instances.revision;
     return known;
@@ -99,7 +99,9 @@ export async function followRoutes(options: RouterOptions, signal: AbortSignal):
     log,
   });
   for (const informer of informers) {
-    informer.onChange(() => {
+    informer.onChange((changed) => {
+      // Books and leases of hosts change with every claim and mean nothing here.
+      if (informer === hosts && !changed.some((key) => key.endsWith('/info'))) return;
       known = undefined;
       syncer.poke();
     });
@@ -122,9 +124,9 @@ export async function followRoutes(options: RouterOptions, signal: AbortSignal):
   await Promise.all([syncer.run(signal), consumer.run(signal)]);
 }
 
-/** `hosts/H/info` as a host to probe; the other records of a host mean nothing here. */
-function parseHost(key: string, value: string): { name: string; address: string } | undefined {
-  if (partsAfter(keys.hosts, key)[1] !== 'info') return undefined;
+/** `hosts/H/info` as a host to probe; null for the other records of a host. */
+function parseHost(key: string, value: string): { name: string; address: string } | null {
+  if (partsAfter(keys.hosts, key)[1] !== 'info') return null;
   const { name, address } = HostInfo.parse(JSON.parse(value));
   return { name, address };
 }

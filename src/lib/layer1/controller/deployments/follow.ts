@@ -26,7 +26,8 @@ export function jobNews(jobs: readonly JobLine[], release: number, known: Map<st
   const news: string[] = [];
   for (const job of jobs) {
     if (job.release !== release) continue;
-    const text = job.reason !== undefined && job.state !== 'serving' ? `${job.state} (${job.reason})` : job.state;
+    const text =
+      job.reason !== undefined && job.state !== 'serving' ? `${job.state} (${job.reason})` : job.state;
     if (known.get(job.id) === text) continue;
     known.set(job.id, text);
     news.push(`${job.name} on ${job.host}: ${text}`);
@@ -58,11 +59,17 @@ export async function followDeployment(
   let seen = false;
   try {
     for (;;) {
-      for (const line of jobNews(jobLines(picture.jobs(app), jobContext(picture, hosts, app)), to, known)) say(line);
+      for (const line of jobNews(jobLines(picture.jobs(app), jobContext(picture, hosts, app)), to, known))
+        say(line);
       const now = picture.records.deployments.get(key)?.value;
       if (now && now.state !== 'running') return now;
       seen ||= now !== undefined;
-      if (seen && !now) throw new FlynnError({ code: 'not_found', message: `app ${app} was destroyed meanwhile`, hint: 'flynn apps' });
+      if (seen && !now)
+        throw new FlynnError({
+          code: 'not_found',
+          message: `app ${app} was destroyed meanwhile`,
+          hint: 'flynn apps',
+        });
       if (signal.aborted) throw abortReason(signal);
       if (clock.mono() >= until) throw tooLate(started);
       await wakeup.wait(figures.look, signal);

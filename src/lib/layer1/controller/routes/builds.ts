@@ -15,7 +15,10 @@ export function buildRoutes(api: Hono, context: ApiContext, builds: Builds): voi
     const { commit } = BuildQuery.parse(c.req.query());
     const length = Number(c.req.header('content-length') ?? 0);
     if (length > maxSourceBytes)
-      throw new FlynnError({ code: 'too_large', message: `the source has ${length} bytes, at most ${maxSourceBytes} are taken` });
+      throw new FlynnError({
+        code: 'too_large',
+        message: `the source has ${length} bytes, at most ${maxSourceBytes} are taken`,
+      });
     await currentApp(context, name);
     const source = sourceOf(c);
     return ndjson(context.clock, context.stop, async (sink) => {

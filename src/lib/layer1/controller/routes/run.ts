@@ -31,7 +31,9 @@ const stopTimeoutMs = 10_000;
 const fromCaller: ReadonlySet<number> = new Set([frame.stdin, frame.eof, frame.resize, frame.signal]);
 
 /** Handler of upgrades; it owns the socket. What is wrong with the request is answered as HTTP, what fails later as an `error` frame. */
-export function runUpgrades(ports: RunPorts): (request: IncomingMessage, socket: Duplex, head: Buffer) => void {
+export function runUpgrades(
+  ports: RunPorts,
+): (request: IncomingMessage, socket: Duplex, head: Buffer) => void {
   return (request, socket, head) => {
     socket.on('error', () => socket.destroy());
     prepare(ports, request).then(
@@ -53,7 +55,10 @@ async function prepare(
   const url = new URL(request.url ?? '/', 'http://controller');
   const named = path.exec(url.pathname)?.[1];
   if (named === undefined || request.headers.upgrade?.toLowerCase() !== 'flynn')
-    throw new FlynnError({ code: 'not_found', message: `${request.method} ${url.pathname} cannot be upgraded` });
+    throw new FlynnError({
+      code: 'not_found',
+      message: `${request.method} ${url.pathname} cannot be upgraded`,
+    });
   const person = personOf({ req: { header: (name) => headerOf(request, name) } });
   const name = AppName.parse(decodeURIComponent(named));
   requireApp(person, name, 'deploy');
@@ -94,7 +99,12 @@ export function oneOffOf(release: Release, run: RunRequest, env: Record<string, 
 }
 
 /** Passes frames both ways until the job has ended or the caller is gone. Never rejects. */
-async function session({ context, oneOffs }: RunPorts, socket: Duplex, wanted: OneOff, run: RunRequest): Promise<void> {
+async function session(
+  { context, oneOffs }: RunPorts,
+  socket: Duplex,
+  wanted: OneOff,
+  run: RunRequest,
+): Promise<void> {
   const gone = new AbortController();
   socket.once('close', () => gone.abort());
   const signal = AbortSignal.any([gone.signal, context.stop]);

@@ -125,7 +125,9 @@ export async function placeOneOff(ports: OneOffPorts, wanted: OneOff): Promise<P
     const job = `${host}-${ulid(clock.now(), rng)}`;
     const wrappedKey = sealingKey && wrapKey(info.wrapKey, sealingKey);
     const outcome = await transactHost(ports, host, resolveMs.place, {
-      claims: [{ job, template: hash, owner: oneOffOwner(wanted), resources, ...(wrappedKey ? { wrappedKey } : {}) }],
+      claims: [
+        { job, template: hash, owner: oneOffOwner(wanted), resources, ...(wrappedKey ? { wrappedKey } : {}) },
+      ],
     });
     if (outcome?.ok) {
       log.info({ job, owner: oneOffOwner(wanted) }, 'one-off placed');
@@ -140,7 +142,10 @@ export async function placeOneOff(ports: OneOffPorts, wanted: OneOff): Promise<P
 export async function endOneOff(ports: OneOffPorts, { job, host, template }: PlacedJob): Promise<void> {
   const outcome = await transactHost(ports, host, resolveMs.end, { want: [{ job, want: 'stop' }] });
   if (!outcome?.ok) {
-    ports.log.warn({ job, rejection: outcome?.rejection?.message }, 'a one-off could not be stopped: the leader clears it away');
+    ports.log.warn(
+      { job, rejection: outcome?.rejection?.message },
+      'a one-off could not be stopped: the leader clears it away',
+    );
     return;
   }
   await dropTemplate(ports, template);
@@ -168,13 +173,22 @@ function templateOf(
   { app, kind, version, template, env }: OneOff,
   id: string,
 ): { template: JobTemplateInput; sealingKey?: Buffer } {
-  const meta = { ...template.meta, app, type: kind, oneoff: id, ...(version === undefined ? {} : { release: String(version) }) };
+  const meta = {
+    ...template.meta,
+    app,
+    type: kind,
+    oneoff: id,
+    ...(version === undefined ? {} : { release: String(version) }),
+  };
   const own: JobTemplateInput = { ...template, kind: 'oneoff', meta };
   if (!env || Object.keys(env).length === 0) return { template: own };
   // A key of its own: what is added to the environment for one run must not be readable with the release's key.
   const sealingKey = newKey();
   const keyId = `oneoff/${id}`;
-  return { template: { ...own, sealedEnv: { keyId, data: seal(sealingKey, JSON.stringify(env), keyId) } }, sealingKey };
+  return {
+    template: { ...own, sealedEnv: { keyId, data: seal(sealingKey, JSON.stringify(env), keyId) } },
+    sealingKey,
+  };
 }
 
 function bookedOneOffs(picture: Picture): { host: string; kind: OneOffKind }[] {

@@ -111,7 +111,12 @@ export function oneOffViews({ picture, hosts }: Pick<OrphanPorts, 'picture' | 'h
     if (value.w !== 'run' || !parseOneOff(value.o)) continue;
     const [, host = '', job = ''] = key.split('/');
     if (hosts.condition(host) !== 'present') continue;
-    views.push({ job, host, template: value.t, state: picture.records.statuses.get(keys.status(host, job))?.value.state });
+    views.push({
+      job,
+      host,
+      template: value.t,
+      state: picture.records.statuses.get(keys.status(host, job))?.value.state,
+    });
   }
   return views;
 }
