@@ -20,7 +20,7 @@ import { systemClock, type Clock } from '../../src/lib/util/clock.js';
 import { FakeContainer, signalExit, type Program } from './docker-container.js';
 import { fail, FakeImages, FakeResources, hasLabel, type Caller, type FakeCall } from './docker-resources.js';
 
-export { FakeContainer, type Program, type ProgramIo } from './docker-container.js';
+export { FakeContainer, type Program } from './docker-container.js';
 export type { FakeCall } from './docker-resources.js';
 
 /** How a fake engine differs from an empty one. */

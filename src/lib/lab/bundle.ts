@@ -5,7 +5,7 @@ import { FlynnError } from '../api/errors.js';
 import { ensureBaseImages } from './base-images.js';
 import { ensureEngine } from './engine.js';
 import { buildImage } from './images.js';
-import { packageRoot } from './paths.js';
+import { packageRoot } from '../util/package-root.js';
 import type { Lab, LabReport } from './types.js';
 
 /** Builds the appliances' images if they are not there, and their bundle; returns the bundle's file. */

@@ -2,6 +2,7 @@
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { quoteArg } from '../util/quote.js';
+import { packageRoot } from '../util/package-root.js';
 import { makeKeyPair } from './ssh-key.js';
 import type { LabHost } from './types.js';
 
@@ -44,14 +45,19 @@ const renderEnv = (name: string, dir: string, hosts: readonly LabHost[]): string
     FLYNN_LAB: name,
     FLYNN_LAB_DIR: dir,
     FLYNN_LAB_HOSTS: hosts.map((host) => host.name).join(' '),
+    FLYNN_HOME: join(dir, 'flynn'),
     FLYNN_SSH_CONFIG: join(dir, 'ssh_config'),
     FLYNN_SSH_KNOWN_HOSTS: join(dir, 'known_hosts'),
     ...(local ? { FLYNN_LAB_URL: local } : {}),
   };
-  return Object.entries(vars)
-    .map(([key, value]) => `export ${key}=${quoteArg(value)}\n`)
-    .join('');
+  const lines = Object.entries(vars).map(([key, value]) => `export ${key}=${quoteArg(value)}\n`);
+  // Single quotes around the folder only: PATH itself is for the shell to expand.
+  return [...lines, `export PATH=${quoteArg(join(dir, 'bin'))}:"$PATH"\n`].join('');
 };
+
+/** `flynn` of this checkout as a program, for a shell that sourced env. */
+const renderProgram = (): string =>
+  `#!/bin/sh\nexec ${quoteArg(process.execPath)} ${quoteArg(join(packageRoot(), 'bin', 'run.js'))} "$@"\n`;
 
 const put = async (file: string, text: string, mode = 0o644): Promise<void> => {
   const part = `${file}.${process.pid}.part`;
@@ -78,6 +84,8 @@ export const writeLabFiles = async (dir: string, name: string, hosts: readonly L
   await put(join(dir, 'known_hosts'), renderKnownHosts(hosts));
   await put(join(dir, 'ssh_config'), renderSshConfig(dir, hosts));
   await put(join(dir, 'hosts.json'), `${JSON.stringify(hosts, null, 2)}\n`);
+  await mkdir(join(dir, 'bin'), { recursive: true });
+  await put(join(dir, 'bin', 'flynn'), renderProgram(), 0o755);
   const own = renderEnv(name, dir, hosts);
   const before = await readFile(join(dir, 'env'), 'utf8').catch(() => '');
   const keys = new Set(own.split('\n').map((line) => line.split('=')[0]));

@@ -1,6 +1,6 @@
 // A cluster on a lab: the environment of its command line, and the bootstrap of its hosts as an operator would type it.
 import { join } from 'node:path';
-import { packageRoot } from './paths.js';
+import { packageRoot } from '../util/package-root.js';
 import type { Lab, LabRef } from './types.js';
 
 /** The lab's hosts share one machine: this is what each of them may book, so that three fit. */

@@ -32,4 +32,4 @@ export type {
 export { labBundle, labImage } from './bundle.js';
 export { bootstrapArgs, bootstrapLab, labEnv } from './grid.js';
 export { startLoad, type Load, type LoadFailure, type LoadOptions, type LoadResult } from './load.js';
-export { packageRoot } from './paths.js';
+export { packageRoot } from '../util/package-root.js';

@@ -3,7 +3,7 @@ import { FlynnError } from '../api/errors.js';
 import { docker } from './docker-cli.js';
 import { labDir } from './files.js';
 import { labKey, labName, networkName, numberOf, PUBLISHED, type Publish } from './plan.js';
-import { packageRoot } from './paths.js';
+import { packageRoot } from '../util/package-root.js';
 import type { LabHostState, LabRef } from './types.js';
 
 /** A lab's identity, worked out of a LabRef. */

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { extraCertificates, splitBundle } from '../../../src/lib/lab/ca.js';
 import { linesTo } from '../../../src/lib/lab/report.js';
 import { freeLocalPort, publishPlan } from '../../../src/lib/lab/machine.js';
-import { packageRoot } from '../../../src/lib/lab/paths.js';
+import { packageRoot } from '../../../src/lib/util/package-root.js';
 import { run, runAny } from '../../../src/lib/lab/process.js';
 
 const node = process.execPath;
@@ -97,6 +97,6 @@ describe('ports', () => {
 
 describe('the checkout', () => {
   it('is the nearest directory with a package.json', () => {
-    expect(packageRoot(new URL('.', import.meta.url).pathname)).toBe(process.cwd());
+    expect(packageRoot()).toBe(process.cwd());
   });
 });

@@ -147,18 +147,29 @@ const lead = async (
 /** Attaches, and only then starts: the first byte of output is not lost. */
 const begin = async (agent: AttachAgent, job: string, id: string, peer: AttachPeer): Promise<Attachment> => {
   const { docker, state } = agent.deps;
-  let attachment: Attachment | undefined;
+  let input: Attachment | undefined;
+  let output: Attachment | undefined;
   try {
-    attachment = await docker.containers.attach(id, { stdin: true, stdout: true, stderr: true });
-    const start = sinkOf(agent, job, id, attachment);
+    // Apart: a job that ends with input unread breaks the connection of its input, and output on it would be lost.
+    output = await docker.containers.attach(id, { stdin: false, stdout: true, stderr: true });
+    input = await docker.containers.attach(id, { stdin: true, stdout: false, stderr: false });
+    const start = sinkOf(agent, job, id, input);
     peer.connect(start.sink);
     await docker.containers.start(id, { timeoutMs: dockerCallMs });
     start.runs();
+    const [gives, takes] = [output, input];
     const info = await docker.containers.inspect(id, { timeoutMs: dockerCallMs });
     reduce.attachStarted(state, id, isRunning(info) ? detailsOf(info) : undefined, now(agent));
-    return attachment;
+    return {
+      ...gives,
+      detach: () => {
+        gives.detach();
+        takes.detach();
+      },
+    };
   } catch (error) {
-    attachment?.detach();
+    output?.detach();
+    input?.detach();
     if (isAway(error)) {
       // It may have been started all the same, and its attach is gone.
       await terminate(agent, job, id);
@@ -188,6 +199,12 @@ const sinkOf = (
     log.debug({ job, error: String(error) }, `${what} not passed on`);
   // A job may end, or close its input, without having read all of it.
   stdin.on('error', ignored('input'));
+  attachment.stdout.on('error', ignored('input')).resume();
+  attachment.stderr.resume();
+  let size: [number, number] | undefined;
+  const resize = (): void => {
+    if (size) void attachment.resize(...size).catch(ignored('terminal size'));
+  };
   let runs = (): void => undefined;
   const running = new Promise<void>((resolve) => (runs = resolve));
   const sink: PeerSink = {
@@ -197,9 +214,14 @@ const sinkOf = (
         else resolve();
       }),
     eof: () => void stdin.end(),
-    resize: (columns, rows) => void attachment.resize(columns, rows).catch(ignored('terminal size')),
+    resize: (columns, rows) => {
+      size = [columns, rows];
+      resize();
+    },
     signal: (name) => void running.then(() => docker.containers.kill(id, name)).catch(ignored(name)),
   };
+  // A terminal exists only from the start on: a size told in that moment is told again.
+  void running.then(resize);
   return { sink, runs };
 };
 

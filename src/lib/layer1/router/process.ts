@@ -47,8 +47,10 @@ export class HaproxyProcess {
   async loading(): Promise<boolean> {
     try {
       const pid = (await readFile(this.files.pid, 'utf8')).trim();
-      // By name: after a restart of the container the number may be another program's.
-      return /^\d+$/.test(pid) && (await readFile(`/proc/${pid}/comm`, 'utf8')).trim() === 'haproxy';
+      if (!/^\d+$/.test(pid)) return false;
+      // By name: after a restart of the container the number may be another program's. Z: dead, and not yet reaped.
+      const [, name, state] = /^\d+ \((.*)\) (\S)/.exec(await readFile(`/proc/${pid}/stat`, 'utf8')) ?? [];
+      return name === 'haproxy' && state !== 'Z';
     } catch {
       return false; // no file, or no such process
     }
