@@ -170,7 +170,7 @@ describe('an attach to a real container', () => {
   it('given too much memory, then the reason says so', async () => {
     const { attach } = await jobOf('head -c 200000000 /dev/zero | tail');
     const { exit } = await follow(await attach());
-    expect(exit).toMatchObject({ code: 137 });
+    expect(exit).toMatchObject({ code: 137, reason: 'killed: out of memory at 64 MiB' });
   });
 
   it('given a terminal, then it has the size that was told first, and the one told later', async () => {

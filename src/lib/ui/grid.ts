@@ -31,6 +31,7 @@ const letters: Record<string, string> = {
   controller: 'C',
   gateway: 'G',
   router: 'R',
+  registry: 'I',
 };
 
 const toneOfState: Record<string, Tone> = {
