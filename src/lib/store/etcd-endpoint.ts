@@ -178,7 +178,11 @@ export class Endpoint {
       connections = new Connections(optionsFor(this.url, this.tls));
       this.#lanes.set(lane, connections);
     }
-    const connected = await connections.service(service);
+    const connected = await connections.service(service).catch((error: unknown) => {
+      // Closed while we waited: the library says so with an error of no kind.
+      if (this.#closed) throw new NotSentError(`the connection to ${this.url} was closed by us`);
+      throw error;
+    });
     await ready((connected.client as { getChannel(): Channel }).getChannel(), this.url, deadline, signal);
     return connected;
   }

@@ -74,7 +74,7 @@ export function gridPicture(status: GridStatus, options: GridOptions): string[] 
 }
 
 const legend =
-  'E etcd  L Lorne (host agent)  S Sampi  C controller  G gateway  R router   ! broken  ~ on its way';
+  'E etcd  L Lorne (host agent)  S Sampi  C controller  G gateway  R router  I images   ! broken  ~ on its way';
 
 interface BoxOptions {
   paint: (text: string, tone: Tone) => string;

@@ -64,7 +64,7 @@ describe('the picture', () => {
       │ └─────┘└──────┘           │  │ └──────┘                  │  │ └──────┘                  │
       │ 1.5/4.0 GiB  0.7/2.0 cpu  │  │ 1.5/4.0 GiB  0.7/2.0 cpu  │  │ 1.5/4.0 GiB  0.7/2.0 cpu  │
       └───────────────────────────┘  └───────────────────────────┘  └───────────────────────────┘
-      E etcd  L Lorne (host agent)  S Sampi  C controller  G gateway  R router   ! broken  ~ on its way
+      E etcd  L Lorne (host agent)  S Sampi  C controller  G gateway  R router  I images   ! broken  ~ on its way
       "
     `);
   });
