@@ -11,7 +11,9 @@ export default class ProgressReporter {
   onTestRunStart() {
     this.timer = setInterval(() => {
       const seconds = Math.round((Date.now() - this.started) / 1000);
-      console.error(`  … ${seconds} s, ${this.passed + this.failed} tests done${this.current ? `, now: ${this.current}` : ''}`);
+      console.error(
+        `  … ${seconds} s, ${this.passed + this.failed} tests done${this.current ? `, now: ${this.current}` : ''}`,
+      );
     }, 10_000);
     this.timer.unref();
   }
@@ -35,7 +37,10 @@ export default class ProgressReporter {
     clearInterval(this.timer);
     // A file that cannot be loaded, or a failed beforeAll, runs no test of its own: it counts as one failure.
     for (const module of modules) {
-      const own = [...module.errors(), ...[...module.children.allSuites()].flatMap((suite) => suite.errors())];
+      const own = [
+        ...module.errors(),
+        ...[...module.children.allSuites()].flatMap((suite) => suite.errors()),
+      ];
       for (const error of own) {
         this.failed++;
         console.error(`  ✗ ${module.relativeModuleId}\n${indent(error.stack ?? error.message)}`);
@@ -46,7 +51,8 @@ export default class ProgressReporter {
       console.error(`  ✗ outside a test\n${indent(error.stack ?? error.message)}`);
     }
     const { passed, failed, skipped } = this;
-    if (process.env.FLYNN_TEST_TOTALS) writeFileSync(process.env.FLYNN_TEST_TOTALS, JSON.stringify({ passed, failed, skipped }));
+    if (process.env.FLYNN_TEST_TOTALS)
+      writeFileSync(process.env.FLYNN_TEST_TOTALS, JSON.stringify({ passed, failed, skipped }));
   }
 }
 

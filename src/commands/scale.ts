@@ -39,7 +39,9 @@ export default class Scale extends AppCommand<Result> {
     const result = { app, before, formation: after, changed };
     // An equal scale may still be on its way: say so, and wait for what was asked.
     this.report.step(
-      changed ? `scaling ${describeScale(before, after)}` : `${app} is scaled like that already: nothing to do`,
+      changed
+        ? `scaling ${describeScale(before, after)}`
+        : `${app} is scaled like that already: nothing to do`,
     );
     if (flags['no-wait']) return result;
     const { ms } = await waitForFormation(after, {

@@ -38,7 +38,10 @@ export function unseal(key: Buffer, sealed: string, context: string): Buffer {
   const decipher = createDecipheriv('aes-256-gcm', key, data.subarray(0, nonceBytes));
   decipher.setAAD(Buffer.from(context));
   decipher.setAuthTag(data.subarray(data.length - tagBytes));
-  return Buffer.concat([decipher.update(data.subarray(nonceBytes, data.length - tagBytes)), decipher.final()]);
+  return Buffer.concat([
+    decipher.update(data.subarray(nonceBytes, data.length - tagBytes)),
+    decipher.final(),
+  ]);
 }
 
 /** A host's wrap key pair: raw 32-byte X25519 keys, base64. */
@@ -66,7 +69,9 @@ export function wrapKey(hostPublicKey: string, key: Buffer): string {
   const shared = diffieHellman({ privateKey: ephemeral.privateKey, publicKey: publicFromRaw(hostRaw) });
   const { key: wrapping, nonce } = derive(shared, ephemeralRaw, hostRaw);
   const cipher = createCipheriv('aes-256-gcm', wrapping, nonce);
-  return Buffer.concat([ephemeralRaw, cipher.update(key), cipher.final(), cipher.getAuthTag()]).toString('base64');
+  return Buffer.concat([ephemeralRaw, cipher.update(key), cipher.final(), cipher.getAuthTag()]).toString(
+    'base64',
+  );
 }
 
 /** The inverse of `wrapKey` with the host's private key; throws when it was wrapped to another host. */

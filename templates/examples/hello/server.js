@@ -1,12 +1,24 @@
 // The smallest app that shows where it runs: GET / answers {instance, host, release, pid}.
 import { createServer } from 'node:http';
 
-const { FLYNN_JOB_ID: instance, FLYNN_HOST: host, FLYNN_RELEASE: release, GREETING, PORT = '8080' } = process.env;
+const {
+  FLYNN_JOB_ID: instance,
+  FLYNN_HOST: host,
+  FLYNN_RELEASE: release,
+  GREETING,
+  PORT = '8080',
+} = process.env;
 
 const server = createServer((request, response) => {
   response.setHeader('content-type', 'application/json');
   response.end(
-    JSON.stringify({ instance, host, release: Number(release), pid: process.pid, ...(GREETING ? { greeting: GREETING } : {}) }) + '\n',
+    JSON.stringify({
+      instance,
+      host,
+      release: Number(release),
+      pid: process.pid,
+      ...(GREETING ? { greeting: GREETING } : {}),
+    }) + '\n',
   );
 });
 

@@ -5,7 +5,9 @@ import { newKey, newWrapKeys, seal, unseal, unwrapKey, wrapKey } from '../../../
 describe('seal', () => {
   it('opens with its key and its context', () => {
     const key = newKey();
-    expect(unseal(key, seal(key, 'DATABASE_URL=x', 'releases/hello/1'), 'releases/hello/1').toString()).toBe('DATABASE_URL=x');
+    expect(unseal(key, seal(key, 'DATABASE_URL=x', 'releases/hello/1'), 'releases/hello/1').toString()).toBe(
+      'DATABASE_URL=x',
+    );
   });
 
   it('does not open elsewhere, with another key, or changed', () => {
