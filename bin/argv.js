@@ -3,6 +3,8 @@
 /** Global flags that take a value, and those that take none. */
 const valued = new Set(['-a', '--app', '-c', '--cluster']);
 const bare = new Set(['--json']);
+/** Flags of `flynn run` that take a value. */
+const runValued = new Set(['-e', '--env']);
 
 /**
  * Moves global flags that stand in front of the command behind its name. `ids` holds every command and topic with
@@ -29,6 +31,22 @@ export function hoistGlobalFlags(argv, ids) {
   let end = at + 1;
   while (end < argv.length && ids.has(argv.slice(at, end + 1).join(':'))) end += 1;
   return [...argv.slice(at, end), ...flags, ...argv.slice(end)];
+}
+
+/**
+ * Puts `--` in front of the command of `flynn run`, so that none of its words is taken for a flag of ours
+ * (`flynn run ls --help`). A line that is no run, or names no command, is returned unchanged.
+ * @param {readonly string[]} argv with the command's name first
+ * @returns {string[]}
+ */
+export function guardRunWords(argv) {
+  if (argv[0] !== 'run') return [...argv];
+  let at = 1;
+  while (at < argv.length && argv[at].startsWith('-') && argv[at] !== '--') {
+    at += valued.has(argv[at]) || runValued.has(argv[at]) ? 2 : 1;
+  }
+  if (at >= argv.length || argv[at] === '--') return [...argv];
+  return [...argv.slice(0, at), '--', ...argv.slice(at)];
 }
 
 /**

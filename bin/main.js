@@ -1,6 +1,6 @@
 // What run.js and dev.js share: oclif with our command line rules around it, and the end of the process.
 import { Config, Errors, flush, run } from '@oclif/core';
-import { hoistGlobalFlags } from './argv.js';
+import { guardRunWords, hoistGlobalFlags } from './argv.js';
 
 /** How long a handle that somebody left open may keep the process after the command has ended, ms. */
 const lingerMs = 3_000;
@@ -18,7 +18,7 @@ export async function main(loadOptions) {
   try {
     const config = await Config.load(loadOptions);
     const ids = new Set([...config.commandIDs, ...config.topics.map((topic) => topic.name)]);
-    await run(hoistGlobalFlags(process.argv.slice(2), ids), config);
+    await run(guardRunWords(hoistGlobalFlags(process.argv.slice(2), ids)), config);
     await flush();
   } catch (error) {
     fail(error);

@@ -32,17 +32,18 @@ export class Story {
   }
 
   /** Runs `flynn ARGS`, showing the command and all that it prints; returns its stdout. Throws when it fails. */
-  flynn(args: string[], options: { quiet?: boolean; cwd?: string; shown?: string[] } = {}): Promise<string> {
-    if (!options.quiet) this.say(`$ flynn ${(options.shown ?? args).map(quote).join(' ')}`);
+  flynn(args: string[], options: { quiet?: boolean; cwd?: string } = {}): Promise<string> {
+    if (!options.quiet) this.say(`$ flynn ${args.map(quote).join(' ')}`);
     return this.command(process.execPath, [join(this.options.root, 'bin/run.js'), ...args], options);
   }
 
-  /** Runs any command in the same way. */
+  /** Runs any command in the same way; `shown` prints it before. */
   async command(
     file: string,
     args: string[],
-    options: { quiet?: boolean; cwd?: string } = {},
+    options: { quiet?: boolean; cwd?: string; shown?: boolean } = {},
   ): Promise<string> {
+    if (options.shown) this.say(`$ ${[file, ...args].map(quote).join(' ')}`);
     const child = spawn(file, args, {
       cwd: options.cwd ?? this.options.root,
       env: this.options.env,

@@ -1,4 +1,5 @@
 // The controller's API, typed: one method per endpoint.
+import type { Duplex } from 'node:stream';
 import { z } from 'zod';
 import {
   AddKey,
@@ -24,6 +25,7 @@ import {
   SshKey,
 } from '../api/app.js';
 import type { HttpClient } from '../api/http.js';
+import { runPath, type RunRequest } from '../api/run.js';
 
 /** Who the gateway says we are. */
 export const WhoAmI = z.object({
@@ -145,6 +147,11 @@ export class ControllerClient {
   logs(app: string, query: LogQuery): AsyncGenerator<LogLine> {
     const path = `${at(app)}/logs${search({ follow: query.follow, lines: query.lines, type: query.type })}`;
     return this.http.stream('GET', path, LogLine, { signal: query.signal });
+  }
+
+  /** Starts a one-off job; the stream carries the frames of the attach protocol. */
+  run(app: string, request: RunRequest, options: StreamOptions = {}): Promise<Duplex> {
+    return this.http.upgrade('POST', runPath(app, request), options);
   }
 
   /** Routes of one app, or of all. */

@@ -4,11 +4,12 @@ import { isIP } from 'node:net';
 import { FlynnError } from '../api/errors.js';
 import { ClusterName, Domain } from '../api/names.js';
 import { bootstrap, type BootstrapResult } from './bootstrap.js';
+import type { ReachOptions } from './connect.js';
 import { lineOf } from './events.js';
 import { flynnHome } from './local-files.js';
 import { findOperatorKey } from './operator-key.js';
 import { describeOperations } from './operation.js';
-import { systemPorts } from './ports.js';
+import { systemPorts, type OperatorPorts } from './ports.js';
 
 /** Flags of `cluster bootstrap`, by their names. */
 export interface BootstrapFlags {
@@ -73,6 +74,42 @@ export function parseHostKeys(words: readonly string[]): string[] {
   });
 }
 
+/** How the hosts are reached, as flags and environment say. */
+export function reachOf(
+  command: Pick<BootstrapCommand, 'env' | 'trust'> & {
+    flags: Pick<BootstrapFlags, 'identity' | 'ssh-config' | 'host-key'>;
+  },
+): ReachOptions {
+  const { flags, env } = command;
+  return {
+    ...(flags['ssh-config'] ? { sshConfig: flags['ssh-config'] } : {}),
+    auth: {
+      identityFiles: (flags.identity ?? []).map((file) => resolve(file)),
+      ...(env.FLYNN_SSH_KEY ? { keyTexts: [env.FLYNN_SSH_KEY] } : {}),
+    },
+    pinned: parseHostKeys(flags['host-key'] ?? []),
+    confirmHostKey: ({ target, key }) =>
+      command.trust(
+        `${target.host} shows the host key ${key.fingerprint} (${key.type}). Is it the right one?`,
+      ),
+  };
+}
+
+/** The real world, telling what happens in lines. */
+export function portsOf(command: Pick<BootstrapCommand, 'env' | 'say'>): Promise<OperatorPorts> {
+  const agentSocket = command.env.SSH_AUTH_SOCK;
+  return systemPorts({
+    home: flynnHome(command.env),
+    ...(agentSocket ? { agentSocket } : {}),
+    reporter: {
+      event: (event) => {
+        const line = lineOf(event);
+        command.say(line.kind, line.text);
+      },
+    },
+  });
+}
+
 /** Checks the flags and runs bootstrap with the real world. */
 export async function runBootstrap(command: BootstrapCommand): Promise<BootstrapResult> {
   const { flags, env, signal } = command;
@@ -85,16 +122,7 @@ export async function runBootstrap(command: BootstrapCommand): Promise<Bootstrap
   const identityFiles = (flags.identity ?? []).map((file) => resolve(file));
   const agentSocket = env.SSH_AUTH_SOCK;
   const keyText = env.FLYNN_SSH_KEY;
-  const ports = await systemPorts({
-    home: flynnHome(env),
-    ...(agentSocket ? { agentSocket } : {}),
-    reporter: {
-      event: (event) => {
-        const line = lineOf(event);
-        if (line) command.say(line.kind, line.text);
-      },
-    },
-  });
+  const ports = await portsOf(command);
   const operator = await findOperatorKey({
     identityFiles,
     ...(keyText ? { keyText } : {}),
@@ -107,15 +135,7 @@ export async function runBootstrap(command: BootstrapCommand): Promise<Bootstrap
     name: flags.name,
     ...(flags.domain ? { domain: flags.domain } : {}),
     hosts: command.hosts,
-    reach: {
-      ...(sshConfig ? { sshConfig } : {}),
-      auth: { identityFiles, ...(keyText ? { keyTexts: [keyText] } : {}) },
-      pinned: parseHostKeys(flags['host-key'] ?? []),
-      confirmHostKey: ({ target, key }) =>
-        command.trust(
-          `${target.host} shows the host key ${key.fingerprint} (${key.type}). Is it the right one?`,
-        ),
-    },
+    reach: reachOf(command),
     internalAddresses: parseInternalAddresses(flags['internal-address'] ?? []),
     ...(flags.images ? { images: flags.images } : {}),
     httpPort: flags['http-port'],

@@ -1,8 +1,6 @@
 // Bootstrap: named hosts become a cluster. Look first, judge all of it, show the plan, write the journal, carry it out.
-import { isIP } from 'node:net';
+import { resolve } from 'node:path';
 import type { SshKey } from '../api/app.js';
-import { FlynnError } from '../api/errors.js';
-import type { SshConnection } from '../ssh/port.js';
 import type { AddressChoice } from './addresses.js';
 import { apply, type OperationResult } from './apply.js';
 import {
@@ -13,18 +11,19 @@ import {
   sameHosts,
   type Looked,
 } from './cluster-record.js';
-import { connectAll, nameHosts, readTargets, type NamedTarget, type ReachOptions } from './connect.js';
+import { connectAll, readTargets, type ReachOptions } from './connect.js';
 import { formatClusterString, saveCluster, type LocalCluster } from './context.js';
-import { bootstrapExecutors } from './executors.js';
+import { clusterExecutors, type ImageSource } from './executors.js';
 import { buildBundle } from './build-bundle.js';
 import { openBundle, type ImageBundle } from './images.js';
 import { judge, type Finding } from './judge.js';
 import { loadJournal, saveJournal, type ClusterJournal, type ClusterSecrets } from './journal.js';
-import { dockerDial, type HostLink } from './links.js';
+import { linkAll, lookAt, pinOf, refuse } from './look.js';
+import type { HostLink } from './links.js';
 import type { Operation } from './operation.js';
 import { planBootstrap } from './plan.js';
 import type { OperatorPorts } from './ports.js';
-import { collectFacts, findAddresses } from './preflight.js';
+import { findAddresses } from './preflight.js';
 
 /** What bootstrap is told. */
 export interface BootstrapOptions {
@@ -107,6 +106,7 @@ export async function bootstrap(ports: OperatorPorts, options: BootstrapOptions)
         cluster: { name: options.name, ...(known ? { id: known.journal.id } : {}) },
         ports: { http: known?.journal.httpPort ?? options.httpPort, https: httpsPort, gateway: gatewayPort },
         choices: addresses,
+        ...(known ? { roles: new Map(known.journal.hosts.map((h) => [h.name, h.roles])) } : {}),
         allowPublicPlaintext: options.allowPublicPlaintext,
         domain: {
           name: domain,
@@ -141,75 +141,13 @@ export async function bootstrap(ports: OperatorPorts, options: BootstrapOptions)
   }
 }
 
-function pinOf(journal: ClusterJournal | undefined, target: NamedTarget['target']): { pinned?: string[] } {
-  const host = journal?.hosts.find((h) => h.target.host === target.host && h.target.port === target.port);
-  return host ? { pinned: [host.hostKey] } : {};
-}
-
 function given(options: BootstrapOptions, name: string): { given?: string } {
   const address = options.internalAddresses.get(name);
   return address === undefined ? {} : { given: address };
 }
 
-async function lookAt(
-  ports: OperatorPorts,
-  targets: readonly NamedTarget[],
-  conns: readonly SshConnection[],
-  journal: ClusterJournal | undefined,
-  signal: AbortSignal,
-): Promise<Looked[]> {
-  const facts = await Promise.all(conns.map((conn) => collectFacts(conn, () => ports.clock.now(), signal)));
-  const names = nameHosts(
-    targets.map(({ target, address }, i) => {
-      const before = journal?.hosts.find((h) => h.hostKey === conns[i]?.hostKey.fingerprint);
-      const name = target.name ?? before?.name;
-      return {
-        host: target.host,
-        address,
-        hostname: facts[i]?.facts.hostname ?? '',
-        ...(name ? { given: name } : {}),
-      };
-    }),
-  );
-  return Promise.all(
-    targets.map(async (named, i) => {
-      const [conn, fact, name] = [conns[i], facts[i], names[i]];
-      if (!conn || !fact || !name) throw new Error('a host was lost on the way');
-      const resolved = isIP(named.address) ? [] : await ports.resolve(named.address);
-      return {
-        named,
-        conn,
-        report: { name, ...fact },
-        publicAddress: isIP(named.address)
-          ? named.address
-          : (resolved[0] ?? fact.facts.ssh.address ?? named.address),
-      };
-    }),
-  );
-}
-
 function defaultDomain(looked: readonly Looked[]): string {
   return `${(looked[0]?.publicAddress ?? '127.0.0.1').replaceAll(':', '-')}.sslip.io`;
-}
-
-function refuse(findings: readonly Finding[]): void {
-  const errors = findings.filter((finding) => finding.level === 'error');
-  const [first] = errors;
-  if (!first) return;
-  const text = (finding: Finding): string => `${finding.host ? `${finding.host}: ` : ''}${finding.message}`;
-  throw new FlynnError({
-    code: 'missing',
-    message: `nothing was changed: ${errors.map(text).join('; ')}`,
-    ...(first.hint ? { hint: first.hint } : {}),
-  });
-}
-
-async function linkAll(ports: OperatorPorts, looked: readonly Looked[]): Promise<Map<string, HostLink>> {
-  const links = new Map<string, HostLink>();
-  for (const { conn, report } of looked) {
-    links.set(report.name, { name: report.name, conn, docker: await ports.openDocker(dockerDial(conn)) });
-  }
-  return links;
 }
 
 async function carryOut(
@@ -224,17 +162,22 @@ async function carryOut(
   },
 ): Promise<OperationResult[]> {
   const { journal, secrets, links, bundle } = work;
-  const executors = bootstrapExecutors({
+  const source: ImageSource = {
+    ...(bundle ? { bundle } : {}),
+    build: (docker, progress, signal) => buildBundle(docker, ports.home, progress, signal),
+  };
+  const executors = clusterExecutors({
     work: { journal, secrets, links, clock: ports.clock },
-    images: {
-      ...(bundle ? { bundle } : {}),
-      build: (docker, progress, signal) => buildBundle(docker, ports.home, progress, signal),
-    },
+    images: source,
     operatorKeys: options.operatorKeys,
     upTimeoutMs: options.upTimeoutMs ?? 120_000,
     remember: async () => {
       const complete = journal.state === 'complete';
-      await saveJournal(ports.home, { ...journal, state: 'complete' });
+      await saveJournal(ports.home, {
+        ...journal,
+        state: 'complete',
+        ...(source.bundle ? { images: source.bundle.manifest, bundle: resolve(source.bundle.tar) } : {}),
+      });
       await saveCluster(ports.home, localCluster(journal), !complete);
       return !complete;
     },

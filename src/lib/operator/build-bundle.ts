@@ -2,7 +2,23 @@
 import { join } from 'node:path';
 import type { Docker } from '../docker/port.js';
 import { packageRoot } from '../util/package-root.js';
-import { openBundle, type ImageBundle } from './images.js';
+import { openBundle, type ImageBundle, type ImageManifest } from './images.js';
+
+const bundleFile = (home: string): string => join(home, 'images.tar.gz');
+
+/** Brings images that an engine has here, unless they lie here already. */
+export async function fetchBundle(
+  docker: Docker,
+  manifest: ImageManifest,
+  home: string,
+  progress: (text: string) => void,
+): Promise<ImageBundle> {
+  const { saveBundle } = await import('./system-images.js');
+  const file = bundleFile(home);
+  progress('bringing the images here');
+  await saveBundle(docker, manifest, file);
+  return openBundle(file);
+}
 
 /** Builds what the engine lacks and brings the bundle here, unless the same one lies here already. */
 export async function buildBundle(
@@ -11,10 +27,7 @@ export async function buildBundle(
   progress: (text: string) => void,
   signal: AbortSignal,
 ): Promise<ImageBundle> {
-  const { buildSystemImages, saveBundle } = await import('./system-images.js');
+  const { buildSystemImages } = await import('./system-images.js');
   const manifest = await buildSystemImages(docker, { root: packageRoot(), onProgress: progress, signal });
-  const file = join(home, 'images.tar.gz');
-  progress('bringing the images here');
-  await saveBundle(docker, manifest, file);
-  return openBundle(file);
+  return fetchBundle(docker, manifest, home, progress);
 }

@@ -2,7 +2,7 @@
 import type { SshKey } from '../api/app.js';
 import { FlynnError } from '../api/errors.js';
 import type { ClusterConfig } from '../api/grid.js';
-import type { Pending, SeedGridInput } from '../seed/protocol.js';
+import type { Pending, SeedGridInput, SeedHostInput } from '../seed/protocol.js';
 import { JobTemplate } from '../api/job.js';
 import type { Clock } from '../util/clock.js';
 import { agentContainer } from './agent.js';
@@ -24,6 +24,8 @@ export interface ClusterWork {
   links: ReadonlyMap<string, HostLink>;
   images: Readonly<Record<string, string>>;
   clock: Clock;
+  /** Names of the hosts that join a cluster that is up; absent when it is made. */
+  joining?: readonly string[];
 }
 
 /** The link to a host of the journal. */
@@ -33,23 +35,24 @@ export function linkTo(work: Pick<ClusterWork, 'links'>, name: string): HostLink
   return link;
 }
 
-const members = (journal: ClusterJournal): JournalHost[] =>
-  journal.hosts.filter((h) => h.roles.includes('etcd'));
+/** Members of etcd that are connected. */
+const members = ({ journal, links }: Pick<ClusterWork, 'journal' | 'links'>): JournalHost[] =>
+  journal.hosts.filter((h) => h.roles.includes('etcd') && links.has(h.name));
 
-/** The control host that one-shots run on. */
-function controlHost(journal: ClusterJournal): JournalHost {
-  const host = journal.hosts.find((h) => h.roles.includes('control'));
-  if (!host) throw new Error('the cluster has no control host');
+/** The control host that one-shots run on: the first that is connected. */
+function controlHost({ journal, links }: Pick<ClusterWork, 'journal' | 'links'>): JournalHost {
+  const host = journal.hosts.find((h) => h.roles.includes('control') && links.has(h.name));
+  if (!host) throw new Error('no control host is connected');
   return host;
 }
 
-/** Waits until every member of etcd answers a linearizable read. Throws `timeout` with the last words of one that does not. */
+/** Waits until every connected member of etcd answers a linearizable read. Throws `timeout` with the last words of one that does not. */
 export async function waitForEtcd(
   work: ClusterWork,
   timeoutMs: number,
   signal: AbortSignal,
 ): Promise<boolean> {
-  await Promise.all(members(work.journal).map((host) => waitForMember(work, host, timeoutMs, signal)));
+  await Promise.all(members(work).map((host) => waitForMember(work, host, timeoutMs, signal)));
   return false;
 }
 
@@ -81,12 +84,16 @@ export async function waitForMember(
   }
 }
 
+/** The hosts that an action is about: those that join, else all. */
+const concerned = ({ journal, joining }: ClusterWork): JournalHost[] =>
+  journal.hosts.filter((host) => joining === undefined || joining.includes(host.name));
+
 /** Sets up etcd's users and roles and switches authentication on. */
 export async function guardEtcd(work: ClusterWork, signal: AbortSignal): Promise<boolean> {
-  const member = members(work.journal)[0];
+  const member = members(work)[0];
   if (!member) throw new Error('the cluster has no member of etcd');
   const { cert, key } = work.secrets.root;
-  const script = authScript(work.journal.hosts, member);
+  const script = authScript(concerned(work), member);
   const result = await linkTo(work, member.name).docker.containers.exec(etcdContainer, ['sh', '-c', script], {
     input: `${cert}${key}`,
     timeoutMs: 120_000,
@@ -122,25 +129,7 @@ export function seedOf(
   };
   return {
     cluster,
-    hosts: journal.hosts.map((host) => ({
-      info: {
-        name: host.name,
-        address: host.address,
-        publicAddress: host.publicAddress,
-        roles: host.roles,
-        arch: host.arch,
-        wrapKey: secrets.hosts[host.name]?.wrap.publicKey ?? '',
-        cpuMillis: journal.capacity?.cpuMillis ?? host.cpuMillis,
-        memoryBytes: journal.capacity ? journal.capacity.memoryMiB * MiB : host.memoryBytes,
-        joinedAt: journal.createdAt,
-      },
-      capacity: journal.capacity
-        ? { m: journal.capacity.memoryMiB, c: journal.capacity.cpuMillis }
-        : {
-            m: Math.max(0, Math.floor(host.memoryBytes / MiB) - systemReserve.memoryMiB),
-            c: Math.max(0, host.cpuMillis - systemReserve.cpuMillis),
-          },
-    })),
+    hosts: journal.hosts.map((host) => seedHostOf(journal, secrets, host)),
     omnis: omniJobs(images, journal).map(({ template, ...omni }) => ({
       ...omni,
       template: JobTemplate.parse(template),
@@ -149,10 +138,38 @@ export function seedOf(
   };
 }
 
-function storeAccess({ journal, secrets }: ClusterWork) {
+/** The first records of a host, as values. */
+export function seedHostOf(
+  journal: ClusterJournal,
+  secrets: ClusterSecrets,
+  host: JournalHost,
+): SeedHostInput {
+  return {
+    info: {
+      name: host.name,
+      address: host.address,
+      publicAddress: host.publicAddress,
+      roles: host.roles,
+      arch: host.arch,
+      wrapKey: secrets.hosts[host.name]?.wrap.publicKey ?? '',
+      cpuMillis: journal.capacity?.cpuMillis ?? host.cpuMillis,
+      memoryBytes: journal.capacity ? journal.capacity.memoryMiB * MiB : host.memoryBytes,
+      joinedAt: host.joinedAt ?? journal.createdAt,
+    },
+    capacity: journal.capacity
+      ? { m: journal.capacity.memoryMiB, c: journal.capacity.cpuMillis }
+      : {
+          m: Math.max(0, Math.floor(host.memoryBytes / MiB) - systemReserve.memoryMiB),
+          c: Math.max(0, host.cpuMillis - systemReserve.cpuMillis),
+        },
+  };
+}
+
+function storeAccess(work: ClusterWork) {
+  const { journal, secrets } = work;
   const { cert, key } = secrets.root;
   return {
-    endpoints: etcdEndpoints(journal, controlHost(journal)),
+    endpoints: etcdEndpoints(journal, controlHost(work)),
     identity: { ca: secrets.authority.cert, cert, key },
   };
 }
@@ -163,7 +180,7 @@ export async function seed(
   sshKeys: readonly SshKey[],
   signal: AbortSignal,
 ): Promise<boolean> {
-  const { docker } = linkTo(work, controlHost(work.journal).name);
+  const { docker } = linkTo(work, controlHost(work).name);
   const { changed } = await runOneShot({
     docker,
     image: imageOf(work.images, 'seed'),
@@ -179,19 +196,44 @@ export async function seed(
   return changed > 0;
 }
 
-/** Waits until agents and omni jobs are up everywhere; throws `timeout` naming host, job and its last lines. */
+/** Adds the hosts that join to the records of the grid. False when they were there. */
+export async function join(work: ClusterWork, signal: AbortSignal): Promise<boolean> {
+  const { journal, secrets } = work;
+  const { docker } = linkTo(work, controlHost(work).name);
+  const { changed } = await runOneShot({
+    docker,
+    image: imageOf(work.images, 'seed'),
+    name: 'flynn-seed',
+    request: {
+      do: 'join',
+      store: storeAccess(work),
+      cluster: journal.id,
+      hosts: concerned(work).map((host) => seedHostOf(journal, secrets, host)),
+    },
+    timeoutMs: 60_000,
+    signal,
+  });
+  return changed > 0;
+}
+
+/** Waits until agents and omni jobs are up everywhere, or on the hosts that join; throws `timeout` naming host, job and its last lines. */
 export async function waitForGrid(
   work: ClusterWork,
   timeoutMs: number,
   progress: (text: string) => void,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const { docker } = linkTo(work, controlHost(work.journal).name);
+  const { docker } = linkTo(work, controlHost(work).name);
   const { pending } = await runOneShot({
     docker,
     image: imageOf(work.images, 'seed'),
     name: 'flynn-seed-wait',
-    request: { do: 'wait', store: storeAccess(work), timeoutMs },
+    request: {
+      do: 'wait',
+      store: storeAccess(work),
+      timeoutMs,
+      ...(work.joining ? { hosts: [...work.joining] } : {}),
+    },
     onPending: (up, of, waiting) =>
       progress(`${up} of ${of} up${waiting.length > 0 ? `, ${summary(waiting)}` : ''}`),
     timeoutMs: timeoutMs + 30_000,

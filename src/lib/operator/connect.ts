@@ -102,10 +102,11 @@ export function toHostName(text: string): string | undefined {
 
 /**
  * A name for each host: the given one, else the ssh_config alias, else what the host calls itself; a number is
- * added where two would be the same. Throws `invalid` for a given name that is none, `usage` for a doubled one.
+ * added where two would be the same, or the same as one of `others`. Throws `invalid` for a given name that is none, `usage` for a doubled one.
  */
 export function nameHosts(
   hosts: readonly { given?: string; host: string; address: string; hostname: string }[],
+  others: readonly string[] = [],
 ): string[] {
   const taken = new Set<string>();
   for (const { given } of hosts) {
@@ -120,6 +121,7 @@ export function nameHosts(
     if (taken.has(given)) throw new FlynnError({ code: 'usage', message: `two hosts are called ${given}` });
     taken.add(given);
   }
+  for (const other of others) taken.add(other);
   return hosts.map(({ given, host, address, hostname }, index) => {
     if (given !== undefined) return given;
     const alias = host !== address && isIP(host) === 0 ? toHostName(host) : undefined;

@@ -27,7 +27,7 @@ export async function runDestroy(command: DestroyCommand): Promise<DestroyResult
     reporter: {
       event: (event) => {
         const line = lineOf(event);
-        if (line) command.say(line.kind, line.text);
+        command.say(line.kind, line.text);
       },
     },
   });

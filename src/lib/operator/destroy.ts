@@ -1,6 +1,7 @@
-// Destroy: a cluster's containers and files leave its hosts, Docker stays and is as it was before.
+// Destroy: a cluster's containers, images and files leave its hosts, Docker stays and is as it was before.
 import { rm } from 'node:fs/promises';
 import { FlynnError } from '../api/errors.js';
+import { ports as fixed } from '../api/grid.js';
 import { hostPaths } from '../appliance/config.js';
 import type { Docker } from '../docker/port.js';
 import type { SshConnection, SshTarget } from '../ssh/port.js';
@@ -88,6 +89,7 @@ async function clearHost(
     const docker = await ports.openDocker(dockerDial(conn));
     try {
       containers = await removeContainers(docker, signal);
+      await removeImages(docker, signal);
       await restoreDaemonJson(conn, signal);
     } finally {
       docker.close();
@@ -95,7 +97,7 @@ async function clearHost(
   }
   await run(conn, ['rm', '-rf', hostPaths.config, hostPaths.data], { signal });
   const ms = Math.round(ports.clock.mono() - start);
-  const title = `remove ${containers} containers, configuration and data`;
+  const title = `remove ${containers} containers, images, configuration and data`;
   ports.reporter.event({ type: 'operation.done', id: `clear@${host}`, title, host, changed: true, ms });
   return { host, containers };
 }
@@ -103,6 +105,9 @@ async function clearHost(
 const parallelRemovals = 4;
 /** A busy engine takes its time to end a container. */
 const removalTimeoutMs = 120_000;
+
+/** How the engine of a host names the cluster's registry. */
+const registries = [`127.0.0.1:${fixed.registryLocal}/`, `localhost:${fixed.registryLocal}/`];
 
 async function removeContainers(docker: Docker, signal: AbortSignal): Promise<number> {
   // The agent first: it would start again what is removed here.
@@ -121,6 +126,21 @@ async function removeContainers(docker: Docker, signal: AbortSignal): Promise<nu
     ),
   );
   return found.size + (agent ? 1 : 0);
+}
+
+/**
+ * Removes the appliances' images and what came from the cluster's own registry. Images that apps were deployed from
+ * by name stay: whose they are, nobody can tell.
+ */
+async function removeImages(docker: Docker, signal: AbortSignal): Promise<void> {
+  const own = (await docker.images.list({ labels: ['flynn.system=image'], signal })).map(({ id }) => id);
+  const built = (await docker.images.list({ signal }))
+    .flatMap(({ tags, digests }) => [...tags, ...digests])
+    .filter((ref) => registries.some((registry) => ref.startsWith(registry)));
+  // One after the other: images share layers, and the engine goes by the last reference.
+  for (const ref of new Set([...built, ...own])) {
+    await docker.images.remove(ref, { force: true }, { signal, timeoutMs: removalTimeoutMs });
+  }
 }
 
 /** Puts daemon.json back as it was, unless somebody changed it since. */

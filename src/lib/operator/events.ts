@@ -18,8 +18,8 @@ export interface OperatorReporter {
 /** Says nothing. */
 export const silentOperatorReporter: OperatorReporter = { event: () => undefined };
 
-/** A line for people: what kind of line, and its text. Undefined for events that need no words. */
-export function lineOf(event: OperatorEvent): { kind: 'step' | 'done' | 'warn'; text: string } | undefined {
+/** A line for people: what kind of line, and its text. */
+export function lineOf(event: OperatorEvent): { kind: 'step' | 'done' | 'warn'; text: string } {
   switch (event.type) {
     case 'phase':
       return { kind: 'step', text: event.text };
@@ -29,7 +29,7 @@ export function lineOf(event: OperatorEvent): { kind: 'step' | 'done' | 'warn'; 
       return { kind: level === 'note' ? 'step' : 'warn', text };
     }
     case 'operation.start':
-      return undefined;
+      return { kind: 'step', text: `${named(event)}${event.title}` };
     case 'operation.progress':
       return { kind: 'step', text: `${named(event)}${event.text}` };
     case 'operation.done': {

@@ -5,6 +5,7 @@ import { agentSpec } from './agent.js';
 import type { Executor, OperationHandle } from './apply.js';
 import {
   guardEtcd,
+  join,
   linkTo,
   seed,
   waitForEtcd,
@@ -16,7 +17,7 @@ import { ensureContainer, findContainer } from './containers.js';
 import { etcdContainer, etcdSpec } from './etcd.js';
 import { hostDirs, hostFiles } from './host-files.js';
 import { configureDocker, installDocker, writeFiles } from './host-steps.js';
-import { loadBundle, missingImages, type ImageBundle } from './images.js';
+import { loadBundle, missingImages, type ImageBundle, type ImageManifest } from './images.js';
 import type { JournalHost } from './journal.js';
 import { limiter } from './limiter.js';
 import { imageOf } from './omni.js';
@@ -25,8 +26,12 @@ import type { OperationKind } from './operation.js';
 /** Where the images come from: a bundle that was given, or one that is made on the way. */
 export interface ImageSource {
   bundle?: ImageBundle;
+  /** What the images are, when that is known before there is a bundle. */
+  manifest?: ImageManifest;
+  /** Brings the images of a cluster that is up here; for hosts that lack them when there is no bundle. */
+  fetch?(progress: (text: string) => void, signal: AbortSignal): Promise<ImageBundle>;
   /** Builds the images with an engine and brings them here. */
-  build(docker: Docker, progress: (text: string) => void, signal: AbortSignal): Promise<ImageBundle>;
+  build?(docker: Docker, progress: (text: string) => void, signal: AbortSignal): Promise<ImageBundle>;
 }
 
 /** What the executors work with. */
@@ -43,20 +48,22 @@ export interface ExecutorOptions {
 const parallelLoads = 3;
 const etcdTimeoutMs = 60_000;
 
-/** The executors of bootstrap. */
-export function bootstrapExecutors(options: ExecutorOptions): Record<OperationKind, Executor> {
+/** The executors of bootstrap and add-host. */
+export function clusterExecutors(options: ExecutorOptions): Record<OperationKind, Executor> {
   const source = options.images;
   const { journal, secrets, clock } = options.work;
   const bundle = (): ImageBundle => {
     if (!source.bundle) throw new Error('the images are not built yet');
     return source.bundle;
   };
+  const manifest = (): ImageManifest => source.manifest ?? bundle().manifest;
   const work: ClusterWork = {
     ...options.work,
     get images() {
-      return bundle().manifest.images;
+      return manifest().images;
     },
   };
+  let fetching: Promise<ImageBundle> | undefined;
   const loads = limiter(parallelLoads);
   const replacements = limiter(1);
   const on = (handle: OperationHandle): { host: JournalHost; link: ReturnType<typeof linkTo> } => {
@@ -78,12 +85,17 @@ export function bootstrapExecutors(options: ExecutorOptions): Record<OperationKi
       return writeFiles(link.conn, hostDirs(host), hostFiles(journal, secrets, host), handle.signal);
     },
     'images.build': async (handle) => {
-      source.bundle = await source.build(on(handle).link.docker, handle.progress, handle.signal);
+      source.bundle = await source.build?.(on(handle).link.docker, handle.progress, handle.signal);
       return true;
     },
     'images.load': async (handle) => {
       const { link } = on(handle);
-      if ((await missingImages(link.docker, bundle().manifest)).length === 0) return false;
+      if ((await missingImages(link.docker, manifest())).length === 0) return false;
+      if (source.fetch && !source.bundle) {
+        // The first host that lacks them has them fetched, for all.
+        fetching ??= source.fetch(handle.progress, handle.signal);
+        source.bundle = await fetching;
+      }
       await loads(() =>
         loadBundle(link.docker, bundle(), (percent) => handle.progress(`images ${percent} %`), handle.signal),
       );
@@ -105,6 +117,7 @@ export function bootstrapExecutors(options: ExecutorOptions): Record<OperationKi
     'etcd.wait': (handle) => waitForEtcd(work, etcdTimeoutMs, handle.signal),
     'etcd.auth': (handle) => guardEtcd(work, handle.signal),
     'grid.seed': (handle) => seed(work, options.operatorKeys, handle.signal),
+    'grid.join': (handle) => join(work, handle.signal),
     'agent.start': (handle) => {
       const { link } = on(handle);
       return ensureContainer(link.docker, agentSpec(journal, imageOf(work.images, 'host')), handle.signal);

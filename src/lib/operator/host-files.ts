@@ -44,6 +44,7 @@ export function hostDirs(host: JournalHost): DirSpec[] {
       ? [
           { path: at(configDirs.control), mode: 0o700 },
           { path: data('registry'), mode: 0o700 },
+          { path: data('gateway'), mode: 0o700 },
         ]
       : []),
     ...(host.roles.includes('etcd')

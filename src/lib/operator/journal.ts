@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { newKey, newWrapKeys } from '../util/seal.js';
 import { newOpensshKey } from '../util/openssh-key.js';
 import { LocalHost } from './context.js';
+import { ImageManifest } from './images.js';
 import { readIfThere, writePrivate } from './local-files.js';
 import { issue, newAuthority, type CertificatePair } from './pki.js';
 
@@ -12,6 +13,8 @@ export const JournalHost = LocalHost.extend({
   arch: z.enum(['amd64', 'arm64']),
   cpuMillis: z.number().int(),
   memoryBytes: z.number().int(),
+  /** When it was added, ms; absent for the hosts of bootstrap. */
+  joinedAt: z.number().optional(),
 });
 export type JournalHost = z.infer<typeof JournalHost>;
 
@@ -31,6 +34,9 @@ export const ClusterJournal = z.object({
   identity: z.string().optional(),
   /** Capacity of every host's book, when the operator said one. */
   capacity: z.object({ memoryMiB: z.number().int(), cpuMillis: z.number().int() }).optional(),
+  /** What the cluster's appliances run from, and the bundle it came in. */
+  images: ImageManifest.optional(),
+  bundle: z.string().optional(),
 });
 export type ClusterJournal = z.infer<typeof ClusterJournal>;
 

@@ -2,7 +2,7 @@
 import type { AddressChoice } from './addresses.js';
 import { isPrivate } from './addresses.js';
 import { fixedPorts, type HostFacts, type Listener } from './facts.js';
-import { memoryNeeded, rolesAt } from './roles.js';
+import { memoryNeeded, rolesAt, type HostRole } from './roles.js';
 
 const MiB = 1024 * 1024;
 const GiB = 1024 * MiB;
@@ -36,22 +36,32 @@ export interface JudgeContext {
   ports: { http: number; https: number; gateway: number };
   choices: readonly AddressChoice[];
   allowPublicPlaintext: boolean;
-  domain: {
-    name: string;
-    isDefault: boolean;
-    publicAddresses: readonly string[];
-    resolved: readonly string[];
-  };
+  /** Roles by host name; absent: by position. */
+  roles?: ReadonlyMap<string, readonly HostRole[]>;
+  /** The hosts join others that are not judged here. */
+  joining?: boolean;
+  /** Absent when the hosts change nothing about it. */
+  domain?: JudgedDomain;
+}
+
+/** The cluster's domain and what it resolves to. */
+interface JudgedDomain {
+  name: string;
+  isDefault: boolean;
+  publicAddresses: readonly string[];
+  resolved: readonly string[];
 }
 
 /** All findings, errors first, in the order of the hosts. */
 export function judge(hosts: readonly HostReport[], context: JudgeContext): Finding[] {
   const findings = [
-    ...hosts.flatMap((host, index) => judgeHost(host, rolesAt(index, hosts.length), context)),
+    ...hosts.flatMap((host, index) =>
+      judgeHost(host, context.roles?.get(host.name) ?? rolesAt(index, hosts.length), context),
+    ),
     ...judgeClocks(hosts),
     ...judgeNetwork(hosts, context),
-    ...judgeDomain(context),
-    ...(hosts.length === 2 ? [twoHosts] : []),
+    ...(context.domain ? judgeDomain(context.domain) : []),
+    ...(hosts.length === 2 && !context.joining ? [twoHosts] : []),
   ];
   const order = { error: 0, warning: 1, note: 2 };
   return findings.sort((a, b) => order[a.level] - order[b.level]);
@@ -64,7 +74,7 @@ const twoHosts: Finding = {
   hint: 'a third host makes the cluster survive the loss of any one',
 };
 
-function judgeHost(report: HostReport, roles: ReturnType<typeof rolesAt>, context: JudgeContext): Finding[] {
+function judgeHost(report: HostReport, roles: readonly HostRole[], context: JudgeContext): Finding[] {
   const { facts, name } = report;
   const found: Finding[] = [];
   const say = (level: Finding['level'], code: string, message: string, hint?: string): void => {
@@ -104,6 +114,14 @@ function judgeHost(report: HostReport, roles: ReturnType<typeof rolesAt>, contex
       'member',
       `it belongs to the cluster ${facts.member.name} (${facts.member.id}) already`,
       `flynn cluster destroy ${facts.member.name}   (or use another host)`,
+    );
+  }
+  if (facts.member && facts.member.id === context.cluster.id && facts.member.host !== name) {
+    say(
+      'error',
+      'member',
+      `it is the host ${facts.member.host} of this cluster already`,
+      `name it ${facts.member.host}=…`,
     );
   }
   for (const [port, purpose] of fixedPorts(context.ports)) {
@@ -240,7 +258,7 @@ function judgeNetwork(hosts: readonly HostReport[], context: JudgeContext): Find
   }
   const open = context.choices.filter((c) => c.address !== undefined && !isPrivate(c.address));
   if (open.length > 0 && !context.allowPublicPlaintext) {
-    const alone = hosts.length === 1;
+    const alone = hosts.length === 1 && !context.joining;
     found.push({
       code: 'public_plaintext',
       level: alone ? 'warning' : 'error',
@@ -256,7 +274,7 @@ function judgeNetwork(hosts: readonly HostReport[], context: JudgeContext): Find
   return found;
 }
 
-function judgeDomain({ domain }: JudgeContext): Finding[] {
+function judgeDomain(domain: JudgedDomain): Finding[] {
   const { name, publicAddresses, resolved } = domain;
   const first = publicAddresses[0] ?? '';
   if (domain.isDefault) {

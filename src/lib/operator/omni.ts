@@ -67,6 +67,8 @@ export function omniJobs(images: Readonly<Record<string, string>>, publicPorts: 
     job('gateway', 'control', 30, {
       ports: [port('ssh', publicPorts.gatewayPort)],
       health: { type: 'tcp', port: 'ssh' },
+      // A cache of repositories: whichever copy takes a push does without the others'.
+      mounts: [bind(`${hostPaths.data}/gateway`, false)],
     }),
     // Its entry script finds the host's address itself: the template is the same on every host.
     job('registry', 'control', 35, {

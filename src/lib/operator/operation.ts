@@ -1,6 +1,6 @@
 // An operation of a plan: what will be done where, after what. The plan that is shown is the plan that runs.
 
-/** The kinds of operation that bootstrap knows. */
+/** The kinds of operation that bootstrap and add-host know. */
 export type OperationKind =
   | 'docker.install'
   | 'docker.configure'
@@ -11,6 +11,7 @@ export type OperationKind =
   | 'etcd.wait'
   | 'etcd.auth'
   | 'grid.seed'
+  | 'grid.join'
   | 'agent.start'
   | 'grid.wait'
   | 'local.remember';

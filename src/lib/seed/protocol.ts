@@ -11,22 +11,37 @@ const StoreAccess = z.object({
   identity: z.object({ ca: z.string(), cert: z.string(), key: z.string() }),
 });
 
+/** The first records of a host. */
+const SeedHost = z.object({
+  info: HostInfo,
+  capacity: z.object({ m: z.number().int(), c: z.number().int() }),
+});
+export type SeedHost = z.infer<typeof SeedHost>;
+export type SeedHostInput = z.input<typeof SeedHost>;
+
 /** The first records of a grid. */
 export const SeedGrid = z.object({
   cluster: ClusterConfig,
-  hosts: z.array(
-    z.object({ info: HostInfo, capacity: z.object({ m: z.number().int(), c: z.number().int() }) }),
-  ),
+  hosts: z.array(SeedHost),
   omnis: z.array(OmniJob.omit({ template: true }).extend({ template: JobTemplate })),
   sshKeys: z.array(SshKey),
 });
 export type SeedGrid = z.infer<typeof SeedGrid>;
 export type SeedGridInput = z.input<typeof SeedGrid>;
 
-/** One request, one line of JSON. `wait` ends when every omni job is up on its hosts, or after `timeoutMs`. */
+/**
+ * One request, one line of JSON. `join` adds hosts to the cluster of that id. `wait` ends when every omni job is up on
+ * its hosts, or on those named in `hosts`, or after `timeoutMs`.
+ */
 export const SeedRequest = z.discriminatedUnion('do', [
   z.object({ do: z.literal('seed'), store: StoreAccess, grid: SeedGrid }),
-  z.object({ do: z.literal('wait'), store: StoreAccess, timeoutMs: z.number().int() }),
+  z.object({ do: z.literal('join'), store: StoreAccess, cluster: z.string(), hosts: z.array(SeedHost) }),
+  z.object({
+    do: z.literal('wait'),
+    store: StoreAccess,
+    timeoutMs: z.number().int(),
+    hosts: z.array(z.string()).optional(),
+  }),
 ]);
 export type SeedRequest = z.infer<typeof SeedRequest>;
 export type SeedRequestInput = z.input<typeof SeedRequest>;

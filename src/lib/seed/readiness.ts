@@ -13,11 +13,15 @@ export interface GridEntries {
   statuses: readonly Entry[];
 }
 
-/** What is not up yet, in the order of hosts and of first start; `of` counts all that should be. */
-export function readiness(entries: GridEntries): { pending: Pending[]; of: number } {
+/** What is not up yet (on `only` these hosts), in the order of hosts and of first start; `of` counts all that should be. */
+export function readiness(
+  entries: GridEntries,
+  only?: readonly string[],
+): { pending: Pending[]; of: number } {
   const infos = entries.hosts
     .filter((entry) => entry.key.endsWith('/info'))
-    .map((entry) => HostInfo.parse(JSON.parse(entry.value)));
+    .map((entry) => HostInfo.parse(JSON.parse(entry.value)))
+    .filter((info) => only === undefined || only.includes(info.name));
   const alive = new Set(
     entries.hosts
       .filter((entry) => entry.key.endsWith('/lease'))

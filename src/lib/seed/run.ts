@@ -12,7 +12,7 @@ import { retry } from '../util/retry.js';
 import { cryptoRng } from '../util/rng.js';
 import { SeedRequest, type SeedLine } from './protocol.js';
 import { readiness } from './readiness.js';
-import { seedGrid } from './records.js';
+import { joinHosts, seedGrid } from './records.js';
 
 /** Reads one request from stdin and answers it on stdout. The last line is `done` or `error`; never rejects for either. */
 export function runSeed(_config?: ApplianceConfig): Promise<void> {
@@ -30,11 +30,15 @@ export async function answerSeed(input: Readable, output: Writable): Promise<voi
       tls: request.store.identity,
       timeoutMs: 3_000,
     });
-    if (request.do === 'seed') {
-      const { grid } = request;
+    if (request.do !== 'wait') {
       const opened = store;
+      const ports = { clock: systemClock, rng: cryptoRng };
+      const write = (): Promise<number> =>
+        request.do === 'seed'
+          ? seedGrid(opened, request.grid, ports)
+          : joinHosts(opened, request.cluster, request.hosts, ports);
       // A new leader may be under way right after the start; writing again changes nothing.
-      const changed = await retry(() => seedGrid(opened, grid, { clock: systemClock, rng: cryptoRng }), {
+      const changed = await retry(write, {
         clock: systemClock,
         rng: cryptoRng,
         deadlineMs: 20_000,
@@ -45,7 +49,7 @@ export async function answerSeed(input: Readable, output: Writable): Promise<voi
       });
       say({ seed: 'done', changed, pending: [] });
     } else {
-      await waitUntilUp(store, request.timeoutMs, systemClock, say);
+      await waitUntilUp(store, request.timeoutMs, systemClock, say, request.hosts);
     }
   } catch (error) {
     say({ seed: 'error', error: codedError(error).toBody() });
@@ -63,17 +67,18 @@ async function firstLine(input: Readable): Promise<string> {
 
 const pollMs = 300;
 
-/** Says what is missing whenever that changes, until nothing is or the time is up; the last line tells which. */
+/** Says what is missing (on `only` these hosts) whenever that changes, until nothing is or the time is up; the last line tells which. */
 export async function waitUntilUp(
   store: Pick<Store, 'list'>,
   timeoutMs: number,
   clock: Clock,
   say: (line: SeedLine) => void,
+  only?: readonly string[],
 ): Promise<void> {
   const end = clock.mono() + timeoutMs;
   let last = '';
   for (;;) {
-    const { pending, of } = await snapshot(store);
+    const { pending, of } = await snapshot(store, only);
     const text = JSON.stringify(pending);
     if (text !== last) say({ seed: 'pending', up: of - pending.length, of, pending });
     last = text;
@@ -85,20 +90,24 @@ export async function waitUntilUp(
   }
 }
 
-async function snapshot(store: Pick<Store, 'list'>): ReturnType<typeof readStore> {
-  return retry(() => readStore(store), { clock: systemClock, rng: cryptoRng, attempts: 20, maxMs: 1_000 });
+async function snapshot(
+  store: Pick<Store, 'list'>,
+  only: readonly string[] | undefined,
+): ReturnType<typeof readStore> {
+  return retry(() => readStore(store, only), {
+    clock: systemClock,
+    rng: cryptoRng,
+    attempts: 20,
+    maxMs: 1_000,
+  });
 }
 
-async function readStore(store: Pick<Store, 'list'>) {
+async function readStore(store: Pick<Store, 'list'>, only: readonly string[] | undefined) {
   const [hosts, omnis, claims, statuses] = await Promise.all(
     [keys.hosts, keys.omnis, keys.claims, keys.statuses].map(
       async (prefix) => (await store.list(prefix)).entries,
     ),
   );
-  return readiness({
-    hosts: hosts ?? [],
-    omnis: omnis ?? [],
-    claims: claims ?? [],
-    statuses: statuses ?? [],
-  });
+  const entries = { hosts: hosts ?? [], omnis: omnis ?? [], claims: claims ?? [], statuses: statuses ?? [] };
+  return readiness(entries, only);
 }

@@ -69,14 +69,15 @@ describe('apps', () => {
       created: true,
       domain: 'hello.example.test',
       remote: 'added',
+      sshCommand: 'set',
     });
     const remotes = await simpleGit(dir).getRemotes(true);
-    expect(remotes[0]?.refs.push).toBe('ssh://git@gw.example.test:2222/hello.git');
+    expect(remotes[0]?.refs.push).toBe('ssh://flynn@gw.example.test:2222/hello.git');
     const again = await run(AppsCreate, ['hello'], on());
     expect(again.code).toBe(4);
     const missing = await run(AppsCreate, ['hello', '--if-missing', '--json'], on());
     expect(missing.code).toBe(0);
-    expect(JSON.parse(missing.stdout)).toMatchObject({ created: false, remote: 'same' });
+    expect(JSON.parse(missing.stdout)).toMatchObject({ created: false, remote: 'same', sshCommand: 'same' });
   });
 
   it('given a remote that leads elsewhere, when an app is created, then the remote is left alone and said so', async () => {

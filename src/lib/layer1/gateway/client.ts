@@ -1,4 +1,4 @@
-// One SSH connection: whose key it proved, and the one command that it is served.
+// One SSH connection: whose key it proved, and the two commands that it is served.
 import ssh2, { type AuthContext, type Connection, type ServerChannel, type Session } from 'ssh2';
 import type { Server as HttpServer } from 'node:http';
 import type { Duplex } from 'node:stream';
@@ -6,6 +6,8 @@ import type { SshKey } from '../../api/app.js';
 import type { Clock } from '../../util/clock.js';
 import type { Log } from '../../util/log.js';
 import { ChannelSocket } from './channel.js';
+import { pushPath } from './git/command.js';
+import type { Pushes } from './git/pushes.js';
 import { fingerprintOf, type KeyBook } from './keys.js';
 
 /** Bounds of the server; times in ms. */
@@ -45,6 +47,8 @@ export interface ClientOptions {
   log: Log;
   /** Which client a channel belongs to, written here: the proxy asks. */
   owners: WeakMap<Duplex, Client>;
+  /** Takes pushes; without it there are none. */
+  pushes?: Pushes;
 }
 
 /** How long a key that is not known may be kept waiting for the first list of keys, ms. */
@@ -57,7 +61,7 @@ export class Client {
   private blob: Buffer | undefined;
   private offers = 0;
   private ending = false;
-  private readonly channels = new Set<ChannelSocket>();
+  private readonly channels = new Set<{ destroy(): void }>();
 
   constructor(
     private readonly connection: Connection,
@@ -148,7 +152,9 @@ export class Client {
     session.on('exec', (accept, reject, info) => {
       if (this.channels.size >= this.limits.channels) return reject();
       const channel = accept();
+      const path = pushPath(info.command);
       if (info.command === apiCommand) this.serveApi(channel);
+      else if (path !== undefined && this.options.pushes) this.servePush(channel, path, this.options.pushes);
       else refuseCommand(channel);
     });
     for (const event of ['pty', 'shell', 'sftp', 'subsystem', 'x11', 'auth-agent', 'env'] as const) {
@@ -161,11 +167,19 @@ export class Client {
     this.channels.add(socket);
     this.options.owners.set(socket, this);
     socket.on('error', () => undefined);
-    socket.once('close', () => {
-      this.channels.delete(socket);
-      if (this.ending && this.channels.size === 0) this.end();
-    });
+    socket.once('close', () => this.ended(socket));
     this.options.http.emit('connection', socket);
+  }
+
+  private servePush(channel: ServerChannel, path: string, pushes: Pushes): void {
+    const push = pushes.serve(channel, path, () => this.current());
+    this.channels.add(push);
+    void push.done.then(() => this.ended(push));
+  }
+
+  private ended(channel: { destroy(): void }): void {
+    this.channels.delete(channel);
+    if (this.ending && this.channels.size === 0) this.end();
   }
 }
 

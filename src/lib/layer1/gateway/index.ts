@@ -1,4 +1,4 @@
-// The gateway: a generic SSH server that leads to the controller's API, and to nothing else.
+// The gateway: a generic SSH server that takes pushes and leads to the controller's API, and to nothing else.
 import type { Duplex } from 'node:stream';
 import type { Identity } from '../../appliance/config.js';
 import type { Store } from '../../store/index.js';
@@ -7,6 +7,7 @@ import type { Log } from '../../util/log.js';
 import { KeyBook } from './keys.js';
 import { createProxy } from './proxy.js';
 import type { Client, GatewayLimits } from './client.js';
+import { Pushes, type PushLimits } from './git/pushes.js';
 import { GatewayServer } from './server.js';
 import { ControlHosts, createUpstream, type Endpoint } from './upstream.js';
 
@@ -21,6 +22,8 @@ export interface GatewayOptions {
   clock: Clock;
   log: Log;
   limits?: Partial<GatewayLimits>;
+  /** Where pushes are taken: a directory that may be lost. Without it there are none. */
+  git?: { dir: string; limits?: Partial<PushLimits> };
   /** Where controllers are, instead of what the store says. */
   endpoints?: () => readonly Endpoint[];
 }
@@ -45,12 +48,13 @@ export async function startGateway(options: GatewayOptions, port: number, addres
   keys.start(stop.signal);
   hosts.start(stop.signal);
   const owners = new WeakMap<Duplex, Client>();
+  const upstream = createUpstream({
+    identity: options.identity,
+    endpoints: options.endpoints ?? (() => hosts.endpoints()),
+    clock,
+  });
   const http = createProxy({
-    upstream: createUpstream({
-      identity: options.identity,
-      endpoints: options.endpoints ?? (() => hosts.endpoints()),
-      clock,
-    }),
+    upstream,
     identify: (socket) => owners.get(socket)?.current(),
     log,
   });
@@ -61,6 +65,7 @@ export async function startGateway(options: GatewayOptions, port: number, addres
     clock,
     log,
     owners,
+    ...(options.git ? { pushes: new Pushes({ ...options.git, upstream, clock, log }) } : {}),
     ...(options.limits ? { limits: options.limits } : {}),
   });
   return {

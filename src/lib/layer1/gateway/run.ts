@@ -1,6 +1,7 @@
 // The gateway as an appliance: its configuration, the store, and an orderly end.
+import { join } from 'node:path';
 import type { ApplianceConfig } from '../../appliance/config.js';
-import { configDirs } from '../../appliance/config.js';
+import { configDirs, hostPaths } from '../../appliance/config.js';
 import { createLog } from '../../appliance/log.js';
 import { aborted, untilTerminated } from '../../appliance/run.js';
 import { openApplianceStore } from '../../appliance/store.js';
@@ -24,6 +25,7 @@ export async function runGateway(config: ApplianceConfig): Promise<void> {
       hostKey: config.file(configDirs.control, 'gateway_host_key'),
       local: { name: host.host, address: host.address },
       clock: systemClock,
+      git: { dir: join(hostPaths.data, 'gateway') },
       log,
     },
     host.gatewayPort,

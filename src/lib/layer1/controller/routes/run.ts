@@ -69,7 +69,7 @@ async function prepare(
     throw new FlynnError({
       code: 'conflict',
       message: `app ${name} has no release yet: there is nothing to run ${run.args[0]} in`,
-      hint: `flynn deploy --image IMAGE -a ${name}`,
+      hint: `flynn deploy --image IMAGE -a ${name}   (or git push flynn main in its work tree)`,
     });
   }
   context.log.info({ app: name, by: person.name, release: release.version }, 'run');

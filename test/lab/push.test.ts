@@ -1,0 +1,112 @@
+// `git push` with the ordinary git client: an Express app with real dependencies, and a second push nobody notices.
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { AppState } from '../../src/lib/api/app.js';
+import { startLoad } from '../../src/lib/lab/index.js';
+import { ask, cli, cliJson, command, hosts, root, run } from './grid.js';
+
+const app = 'shop';
+const domain = 'shop.localhost';
+let dir: string;
+
+const git = async (...args: string[]) => {
+  const done = await command('git', args, {
+    cwd: dir,
+    env: {
+      GIT_AUTHOR_NAME: 'Ada',
+      GIT_AUTHOR_EMAIL: 'ada@example.com',
+      GIT_COMMITTER_NAME: 'Ada',
+      GIT_COMMITTER_EMAIL: 'ada@example.com',
+      GIT_TERMINAL_PROMPT: '0',
+    },
+    timeoutMs: 180_000,
+  });
+  return done;
+};
+
+const commit = async (message: string) => {
+  expect((await git('add', '-A')).code).toBe(0);
+  expect((await git('commit', '-qm', message)).code).toBe(0);
+};
+
+const edit = async (file: string, from: string, to: string) => {
+  const text = await readFile(join(dir, file), 'utf8');
+  expect(text).toContain(from);
+  await writeFile(join(dir, file), text.replace(from, to));
+};
+
+beforeAll(async () => {
+  await run(['apps:destroy', '-a', app, '--yes']);
+  dir = await mkdtemp(join(tmpdir(), 'flynn-push-'));
+  await cp(join(root, 'templates/examples/express'), dir, { recursive: true });
+  await git('init', '-q', '-b', 'main');
+  await commit('the first page');
+});
+
+afterAll(async () => {
+  await rm(dir, { recursive: true, force: true });
+  await run(['apps:destroy', '-a', app, '--yes']);
+});
+
+describe('git push', () => {
+  it('builds, releases and answers, and the pusher sees all of it', async () => {
+    await cli(['apps:create', app], { cwd: dir });
+    const started = performance.now();
+    const push = await git('push', 'flynn', 'main');
+    expect(push.code, push.stderr).toBe(0);
+    expect(push.stderr).toContain('Node.js app detected');
+    expect(push.stderr).toContain('npm ci');
+    const answer = await ask(hosts()[0]!, domain);
+    process.stderr.write(
+      `  first push to first answer: ${((performance.now() - started) / 1000).toFixed(1)} s\n`,
+    );
+    expect(answer).toMatchObject({ status: 200 });
+    expect(answer.body).toContain('the first page');
+    const state = await cliJson<AppState>(['ps'], { cwd: dir });
+    expect(state.formation).toEqual({ web: 1 });
+  });
+
+  it('a second time, under load, changes the page without a failed request', async () => {
+    await cli(['scale', 'web=3'], { cwd: dir });
+    await edit('server.js', 'the first page', 'the second page');
+    await commit('the second page');
+    const targets = hosts().map(({ http }) => http);
+    const load = startLoad({
+      targets,
+      host: domain,
+      path: '/where',
+      perSecond: 250,
+      maxMs: 90_000,
+      maxRequests: 6_000,
+    });
+    const started = performance.now();
+    const push = await git('push', 'flynn', 'main');
+    const took = ((performance.now() - started) / 1000).toFixed(1);
+    expect(push.code, push.stderr).toBe(0);
+    expect((await ask(hosts()[2]!, domain)).body).toContain('the second page');
+    const result = await load.done;
+    process.stderr.write(
+      `  second push under load: ${took} s; ${result.requests} requests, ${result.failed} failed, longest gap ${result.longestGapMs} ms\n`,
+    );
+    expect(result.requests).toBeGreaterThanOrEqual(5_000);
+    expect(result.failures).toEqual([]);
+    expect(Object.keys(result.releases)).toEqual(expect.arrayContaining(['1', '2']));
+  });
+
+  it('of a build that fails is rejected, and the running app is left alone', async () => {
+    await edit(
+      'package.json',
+      '"start": "node server.js"',
+      '"start": "node server.js", "build": "echo this build is broken >&2; exit 9"',
+    );
+    await commit('a broken build');
+    const push = await git('push', 'flynn', 'main');
+    expect(push.code).not.toBe(0);
+    expect(push.stderr).toContain('this build is broken');
+    expect(push.stderr).toContain('rejected');
+    expect((await ask(hosts()[1]!, domain)).body).toContain('the second page');
+    expect((await cliJson<AppState>(['ps'], { cwd: dir })).app.release).toBe(2);
+  });
+});
