@@ -17,7 +17,8 @@ export default class Events extends ControllerCommand {
       import('../lib/api/names.js'),
       import('../lib/access/check.js'),
     ]);
-    const app = flags.app === undefined ? undefined : check(AppName, flags.app, 'app');
+    const app =
+      flags.app === undefined ? undefined : check(AppName, flags.app, 'app', 'flynn apps   (lists them)');
     const controller = await this.controller(flags);
     const { signal } = this;
     try {

@@ -20,7 +20,10 @@ export default class Logs extends AppCommand {
       import('../lib/api/names.js'),
       import('../lib/access/check.js'),
     ]);
-    const type = flags.type === undefined ? undefined : check(ProcessType, flags.type, 'process type');
+    const type =
+      flags.type === undefined
+        ? undefined
+        : check(ProcessType, flags.type, 'process type', 'flynn logs -t web');
     const { app, controller } = await this.target(flags);
     const paint = colorsFor(this.terminal, 'stdout');
     const { signal } = this;

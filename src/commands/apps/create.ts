@@ -38,7 +38,8 @@ export default class AppsCreate extends ControllerCommand<Result> {
       import('../../lib/access/context.js'),
       import('../../lib/access/git-command.js'),
     ]);
-    const name = args.name === undefined ? undefined : check(AppName, args.name, 'app');
+    const name =
+      args.name === undefined ? undefined : check(AppName, args.name, 'app', 'flynn apps:create my-app');
     const { controller, context } = await this.access(flags.cluster);
     const { app, created, domain } = await controller.createApp({ name, ifMissing: flags['if-missing'] });
     const gateway = context.gateways[0];

@@ -35,7 +35,7 @@ export default class KeysAdd extends ControllerCommand<SshKey> {
       import('../../lib/access/check.js'),
       import('../../lib/access/public-key.js'),
     ]);
-    const apps = (flags.app ?? []).map((app) => check(AppName, app, 'app'));
+    const apps = (flags.app ?? []).map((app) => check(AppName, app, 'app', 'flynn apps   (lists them)'));
     const publicKey = await readPublicKey(this.terminal, args.file);
     const controller = await this.controller(flags);
     return controller.addKey({

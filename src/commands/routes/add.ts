@@ -21,8 +21,18 @@ export default class RoutesAdd extends AppCommand<Route> {
       import('../../lib/api/names.js'),
       import('../../lib/access/check.js'),
     ]);
-    const domain = check(Domain, args.domain.toLowerCase(), 'domain');
-    const process = check(ProcessType, flags.process, 'process type');
+    const domain = check(
+      Domain,
+      args.domain.toLowerCase(),
+      'domain',
+      'flynn routes:add http www.example.com',
+    );
+    const process = check(
+      ProcessType,
+      flags.process,
+      'process type',
+      'flynn scale   (shows the types there are)',
+    );
     const { app, controller } = await this.target(flags);
     return controller.addRoute(app, { domain, process });
   }

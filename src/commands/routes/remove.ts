@@ -19,7 +19,7 @@ export default class RoutesRemove extends AppCommand<Result> {
       import('../../lib/api/names.js'),
       import('../../lib/access/check.js'),
     ]);
-    const domain = check(Domain, args.domain.toLowerCase(), 'domain');
+    const domain = check(Domain, args.domain.toLowerCase(), 'domain', 'flynn routes   (lists them)');
     const { app, controller } = await this.target(flags);
     await controller.removeRoute(app, domain);
     return { app, domain };

@@ -18,11 +18,12 @@ export interface AppSources {
 /** The app's name, validated. Throws `usage` when nothing names one. */
 export async function findApp(sources: AppSources): Promise<string> {
   const named = sources.flag ?? sources.env.FLYNN_APP;
-  if (named !== undefined && named !== '') return check(AppName, named, 'app');
+  if (named !== undefined && named !== '') return check(AppName, named, 'app', 'flynn apps   (lists them)');
   const remote = sources.remote ?? defaultRemote;
   const url = await remoteUrl(sources.cwd, remote);
   const app = url === undefined ? undefined : appOfUrl(url);
-  if (app !== undefined) return check(AppName, app, `app of the git remote ${remote}`);
+  if (app !== undefined)
+    return check(AppName, app, `app of the git remote ${remote}`, 'name the app with -a APP');
   throw new FlynnError({
     code: 'usage',
     message: `no app was named, and there is no git remote '${remote}' here that leads to one`,

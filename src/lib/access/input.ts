@@ -80,5 +80,5 @@ function split(word: string, what: string, hint: string): { name: string; value:
 }
 
 function twice(name: string): FlynnError {
-  return new FlynnError({ code: 'usage', message: `${name} is named twice` });
+  return new FlynnError({ code: 'usage', message: `${name} is named twice`, hint: 'name it once' });
 }

@@ -42,6 +42,8 @@ export interface LoadResult {
 
 /** A running load: `stop()` lets what is under way finish and gives the result. */
 export interface Load {
+  /** Requests made so far. */
+  requests(): number;
   stop(): Promise<LoadResult>;
   done: Promise<LoadResult>;
 }
@@ -148,7 +150,7 @@ export function startLoad(options: LoadOptions): Load {
   };
   const timer = setInterval(beat, 5);
   options.signal?.addEventListener('abort', () => void stop(), { once: true });
-  return { stop, done };
+  return { requests: () => requests, stop, done };
 }
 
 function deferred<T>(): { promise: Promise<T>; resolve: (value: T) => void } {

@@ -91,7 +91,7 @@ export async function addHosts(ports: OperatorPorts, options: AddHostOptions): P
         },
       ),
       ...others.findings,
-      ...rolesStay(known.journal),
+      ...rolesStay(known.journal, joining),
     ];
     for (const finding of findings) ports.reporter.event({ type: 'finding', finding });
     refuse(findings);

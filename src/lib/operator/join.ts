@@ -75,16 +75,17 @@ export async function withHosts(
   };
 }
 
-/** What new workers do not change. None when there are three control hosts. */
-export function rolesStay(journal: ClusterJournal): Finding[] {
-  const control = journal.hosts.filter((h) => h.roles.includes('control'));
-  if (control.length >= 3) return [];
-  const names = control.map((h) => h.name).join(' and ');
+/** What hosts that are new do not change: said when the loss of one host can keep the cluster from rescheduling. */
+export function rolesStay(journal: ClusterJournal, joining: ReadonlySet<string>): Finding[] {
+  const control = journal.hosts.filter((h) => h.roles.includes('control')).map((h) => h.name);
+  const etcd = journal.hosts.filter((h) => h.roles.includes('etcd')).map((h) => h.name);
+  const allKnown = [...joining].every((name) => journal.hosts.some((h) => h.name === name));
+  if (control.length >= 3 || allKnown) return [];
   return [
     {
       code: 'roles_stay',
       level: 'warning',
-      message: `new hosts run apps and a router; etcd and the control plane stay on ${names}, and nothing is rescheduled while ${control.length === 1 ? 'it is' : 'they are'} away`,
+      message: `etcd stays on ${etcd.join(', ')} and the control plane on ${control.join(', ')}: new hosts run apps and a router; while ${etcd.join(', ')} is away, apps go on but nothing is rescheduled`,
       hint: 'a cluster that is bootstrapped with three hosts survives the loss of any one',
     },
   ];

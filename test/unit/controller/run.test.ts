@@ -185,6 +185,7 @@ describe('given requests that are no runs', () => {
     await expect(run({ args: ['x'] })).rejects.toMatchObject({
       code: 'conflict',
       message: expect.stringMatching(/no release yet/) as string,
+      hint: expect.stringMatching(/flynn deploy .*git push/) as string,
     });
     await expect(run({ args: ['x'] }, { role: 'deploy', apps: 'other' })).rejects.toMatchObject({
       code: 'forbidden',

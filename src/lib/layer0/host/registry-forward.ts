@@ -1,16 +1,26 @@
-// 127.0.0.1:5555 of every host: each connection is carried over mTLS to a live copy of the registry.
-import { createServer, type Server, type Socket } from 'node:net';
-import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'node:tls';
+// 127.0.0.1:5555 of every host: an HTTP proxy that puts each request over mTLS to the copies of the registry.
+import { createServer, type ClientRequest, type IncomingMessage, type ServerResponse } from 'node:http';
+import { pipeline } from 'node:stream/promises';
 import { ports } from '../../api/grid.js';
 import type { Identity } from '../../appliance/config.js';
 import { systemClock, type Clock } from '../../util/clock.js';
 import type { Log } from '../../util/log.js';
+import { openCopies, type Copies } from './registry-copy.js';
+import {
+  asksOnward,
+  endToEnd,
+  errorBody,
+  isRead,
+  towardsCopy,
+  UploadBook,
+  type RequestLine,
+} from './registry-route.js';
 
 /** What a forward needs. */
 export interface RegistryForwardOptions {
   /** Certificate that the registry knows the host by. */
   identity: Identity;
-  /** Hosts that may have a copy, the nearest first; asked for every connection. */
+  /** Hosts that may have a copy, the nearest first; asked for every request. */
   addresses: () => readonly string[];
   log: Log;
   /** Port of a copy; `ports.registry`. */
@@ -19,7 +29,9 @@ export interface RegistryForwardOptions {
   listen?: { host: string; port: number };
   /** Bound of connecting and the handshake together, ms; 1,000. */
   handshakeMs?: number;
-  /** Connections at the same time; more are closed. 256. */
+  /** Bound of a copy's response headers to GET and HEAD, ms; 5,000. */
+  headersMs?: number;
+  /** Connections at the same time; more are closed. Bounds the requests in work too. 256. */
   maxConnections?: number;
   clock?: Clock;
 }
@@ -35,64 +47,41 @@ export interface RegistryForward {
 /** A copy that failed is asked last for that long, ms. */
 const avoidMs = 5_000;
 const listenAgainMs = 2_000;
-/** A connection on which nothing moves for that long (ms) is closed. */
+/** A connection on which nothing moves for that long (ms) is closed; between two requests, the second. */
 const idleMs = 300_000;
-const keepAliveMs = 10_000;
+const keepAliveTimeout = 120_000;
+/** The rest of an answer that is not passed on is read for that long, so that its connection can be used again. */
+const dismissMs = 1_000;
 
 /** Begins to listen. Never throws, whatever becomes of a port, a copy or a connection. */
 export const startRegistryForward = (options: RegistryForwardOptions): RegistryForward => {
-  const { log, clock = systemClock } = options;
+  const { log, clock = systemClock, maxConnections = 256 } = options;
   const where = options.listen ?? { host: '127.0.0.1', port: ports.registryLocal };
-  const failedAt = new Map<string, number>();
-  const open = new Set<Socket>();
+  const { identity, port = ports.registry, handshakeMs = 1_000, headersMs = 5_000 } = options;
+  const copies = openCopies({ identity, port, handshakeMs, headersMs, idleMs, clock });
+  const proxy = createProxy(options, copies, clock);
+  let inWork = 0;
   let closed = false;
   let cancelListen = (): void => undefined;
 
-  const track = (socket: Socket): void => {
-    open.add(socket);
-    socket.once('close', () => open.delete(socket));
-  };
-  /** Copies in order: what failed a moment ago comes last. */
-  const candidates = (): string[] => {
-    const failed = (address: string): boolean =>
-      clock.mono() - (failedAt.get(address) ?? Number.NEGATIVE_INFINITY) < avoidMs;
-    const all = [...new Set(options.addresses())];
-    return [...all.filter((a) => !failed(a)), ...all.filter(failed)];
-  };
-  const reach = async (client: Socket): Promise<TLSSocket | undefined> => {
-    for (const address of candidates()) {
-      if (closed || client.destroyed) return undefined;
-      try {
-        const upstream = await dial(options, address, track);
-        failedAt.delete(address);
-        return upstream;
-      } catch (error) {
-        failedAt.set(address, clock.mono());
-        log.debug({ address, error: String(error) }, 'this copy of the registry does not answer');
-      }
-    }
-    if (!closed && !client.destroyed) log.warn({ copies: candidates() }, 'no copy of the registry answers');
-    return undefined;
-  };
-  const serve = async (client: Socket): Promise<void> => {
-    track(client);
-    client.on('error', () => client.destroy());
-    const upstream = await reach(client);
-    if (!upstream || client.destroyed || closed) {
-      client.destroy();
-      upstream?.destroy();
+  // No bound of a whole request: a large layer takes as long as it takes, while its bytes move.
+  const server = createServer({ requestTimeout: 0, keepAliveTimeout, keepAlive: true }, (client, reply) => {
+    reply.on('error', (error) => log.debug({ error: String(error) }, 'a client of the registry went away'));
+    // One connection may send many requests at once.
+    if (inWork >= maxConnections) {
+      refuse(reply, 503, 'TOOMANYREQUESTS', 'too many requests to the registry at once');
       return;
     }
-    join(client, upstream);
-  };
-
-  const server: Server = createServer({ allowHalfOpen: true }, (client) => {
-    serve(client).catch((error: unknown) => {
-      log.error({ error: String(error) }, 'a connection to the registry failed');
-      client.destroy();
-    });
+    inWork += 1;
+    proxy(client, reply)
+      .catch((error: unknown) => {
+        log.error({ error: String(error) }, 'a request to the registry failed');
+        refuse(reply, 502, 'UNAVAILABLE', 'the request cannot be passed on to the registry');
+      })
+      .finally(() => (inWork -= 1));
   });
-  server.maxConnections = options.maxConnections ?? 256;
+  server.timeout = idleMs;
+  server.maxConnections = maxConnections;
   const listening = new Promise<number>((resolve) => {
     server.once('listening', () => {
       const address = server.address();
@@ -111,64 +100,106 @@ export const startRegistryForward = (options: RegistryForwardOptions): RegistryF
     close: () => {
       closed = true;
       cancelListen();
-      for (const socket of open) socket.destroy();
       return new Promise((resolve) => {
         if (server.listening) server.close(() => resolve());
         else resolve();
+        server.closeAllConnections();
+        copies.close();
       });
     },
   };
 };
 
-/** Connects to one copy. A frozen host still accepts connections: only a finished handshake counts. */
-const dial = (
-  { identity, port = ports.registry, handshakeMs = 1_000, clock = systemClock }: RegistryForwardOptions,
-  host: string,
-  track: (socket: Socket) => void,
-): Promise<TLSSocket> =>
-  new Promise((resolve, reject) => {
-    const how: ConnectionOptions & { allowHalfOpen: boolean } = {
-      host,
-      port,
-      ca: identity.ca,
-      cert: identity.cert,
-      key: identity.key,
-      minVersion: 'TLSv1.3',
-      allowHalfOpen: true,
-    };
-    const socket = connectTls(how);
-    track(socket);
-    const cancel = clock.after(handshakeMs, () =>
-      socket.destroy(new Error(`no handshake within ${handshakeMs} ms`)),
-    );
-    socket.once('secureConnect', () => {
-      cancel();
-      resolve(socket);
-    });
-    // Stays for the connection's whole life: an error without a listener would end the process.
-    socket.on('error', (error) => {
-      cancel();
-      reject(error);
-    });
-    socket.once('close', () => {
-      cancel();
-      reject(new Error('closed during the handshake'));
-    });
-  });
+type Proxy = (client: IncomingMessage, reply: ServerResponse) => Promise<void>;
 
-/** Carries bytes both ways. One side's end is passed on alone; its failure takes the other side down. */
-const join = (a: Socket, b: Socket): void => {
-  for (const [from, to] of [
-    [a, b],
-    [b, a],
-  ] as const) {
-    from.setNoDelay(true);
-    from.setKeepAlive(true, keepAliveMs);
-    from.setTimeout(idleMs, () => from.destroy());
-    from.pipe(to);
-    from.once('close', () => {
-      // Closed before it had said and taken everything.
-      if (!from.readableEnded || !from.writableFinished) to.destroy();
+/** Puts each request to the copies in order, and passes one answer on as it comes. */
+const createProxy = (options: RegistryForwardOptions, copies: Copies, clock: Clock): Proxy => {
+  const { log } = options;
+  const failedAt = new Map<string, number>();
+  const uploads = new UploadBook();
+  /** Copies in order: what failed a moment ago comes last; an upload goes on where it began. */
+  const candidates = ({ path }: RequestLine): string[] => {
+    const failed = (address: string): boolean =>
+      clock.mono() - (failedAt.get(address) ?? Number.NEGATIVE_INFINITY) < avoidMs;
+    const all = [...new Set(options.addresses())];
+    const began = uploads.find(path);
+    if (began !== undefined && all.includes(began)) return [began];
+    return [...all.filter((a) => !failed(a)), ...all.filter(failed)];
+  };
+
+  return async (client, reply) => {
+    const line = { method: client.method ?? 'GET', path: client.url ?? '/' };
+    const headers = towardsCopy(line, client.headers);
+    const body = isRead(line) ? undefined : client;
+    let current: ClientRequest | undefined;
+    let missing: IncomingMessage | undefined;
+    const gone = (): boolean => reply.destroyed && !reply.writableFinished;
+    reply.once('close', () => {
+      if (reply.writableFinished) return;
+      current?.destroy();
+      missing?.destroy();
     });
+
+    const order = candidates(line);
+    for (const [index, address] of order.entries()) {
+      const outcome = await copies.ask(address, {
+        ...line,
+        headers,
+        body,
+        onAttempt: (attempt) => {
+          current = attempt;
+          if (gone()) attempt.destroy();
+        },
+      });
+      if (gone()) return;
+      if ('error' in outcome) {
+        failedAt.set(address, clock.mono());
+        log.debug({ address, error: String(outcome.error) }, 'this copy of the registry does not answer');
+        if (outcome.bodyBegan) break;
+        continue;
+      }
+      const { answer } = outcome;
+      failedAt.delete(address);
+      if (missing) dismiss(missing, clock);
+      missing = undefined;
+      if (answer.statusCode === 404 && asksOnward(line) && index < order.length - 1) {
+        missing = answer;
+        continue;
+      }
+      uploads.learn(address, line, { status: answer.statusCode ?? 0, location: answer.headers.location });
+      return passOn(answer, reply, log);
+    }
+    // Who answered knows it not, and the others are silent: a push may go on from here, and nobody knows better.
+    if (missing) return passOn(missing, reply, log);
+    log.warn({ copies: order, ...line }, 'no copy of the registry answers');
+    if (order.length === 0) refuse(reply, 503, 'UNAVAILABLE', 'no host with a copy of the registry is known');
+    else refuse(reply, 502, 'UNAVAILABLE', `no copy of the registry answers: ${order.join(', ')}`);
+  };
+};
+
+/** Streams an answer; when one side breaks off, the other is cut too, so that half an answer never looks whole. */
+const passOn = async (answer: IncomingMessage, reply: ServerResponse, log: Log): Promise<void> => {
+  reply.writeHead(answer.statusCode ?? 502, answer.statusMessage, endToEnd(answer.headers));
+  reply.flushHeaders();
+  await pipeline(answer, reply).catch((error: unknown) =>
+    log.debug({ error: String(error) }, 'an answer of the registry broke off'),
+  );
+};
+
+const dismiss = (answer: IncomingMessage, clock: Clock): void => {
+  const cancel = clock.after(dismissMs, () => answer.destroy());
+  answer.once('close', cancel);
+  answer.resume();
+};
+
+const refuse = (reply: ServerResponse, status: number, code: string, message: string): void => {
+  if (reply.headersSent) {
+    reply.destroy();
+    return;
   }
+  const body = errorBody(code, message);
+  // What is left of a request's body is not waited for.
+  const headers = { 'content-type': 'application/json', connection: 'close' };
+  reply.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(body) });
+  reply.end(body);
 };

@@ -52,9 +52,6 @@ export interface BuiltImage {
   processes: Record<string, string>;
 }
 
-/** Copies of the registry that hold a release before it becomes current, as far as there are as many. */
-const copies = 2;
-
 /** Builds. Throws `build_failed` with what the pusher should know, `no_capacity`, `unreachable`. */
 export async function build(request: BuildRequest, ports: BuildPorts): Promise<BuiltImage> {
   const [first, ...others] = await ports.registries();
@@ -71,7 +68,8 @@ export async function build(request: BuildRequest, ports: BuildPorts): Promise<B
   try {
     const slug = await buildSlug(request, job, first);
     const digest = await assemble(first, request.app, base, slug, request.commit);
-    for (const other of others.slice(0, copies - 1)) await copyImage(first, other, request.app, digest);
+    // Before the release is current, every live copy holds it: any one of them may be the last tomorrow.
+    await Promise.all(others.map((other) => copyImage(first, other, request.app, digest)));
     return {
       image: `127.0.0.1:${fixedPorts.registryLocal}/${request.app}@${digest}`,
       buildpack: slug.header.buildpack,
