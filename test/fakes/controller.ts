@@ -226,6 +226,7 @@ export class FakeController extends EventEmitter {
       formation: entry.formation,
       jobs: entry.jobs,
       ...(running ? { deployment: running } : {}),
+      settled: true,
       converged:
         !running && entry.jobs.length === wanted && entry.jobs.every((job) => job.state === 'serving'),
       ...(entry.problem ? { problem: entry.problem } : {}),

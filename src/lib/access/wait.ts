@@ -47,6 +47,9 @@ export async function waitForFormation(
   return { state, ms };
 }
 
+/** How long the routers are waited for to let go of the old release, ms. */
+const settleMs = 15_000;
+
 /**
  * Waits until a deployment has ended. Returns it when it is complete; throws `failed` with its reason and the last
  * lines of the container that failed, `timeout`, and `interrupted` on Ctrl-C: it goes on without us either way.
@@ -57,11 +60,16 @@ export async function waitForDeployment(
 ): Promise<{ deployment: Deployment; ms: number }> {
   const { controller, app, clock, report } = options;
   const start = clock.mono();
+  let endedAt: number | undefined;
   const done = await until(options, async (state) => {
     if (state.deployment?.id === deployment.id && state.deployment.state === 'running') return undefined;
     // The state shows what is under way; how a deployment ended is asked of itself.
     const current = await controller.deployment(app, deployment.id);
-    return current.state === 'running' ? undefined : current;
+    if (current.state === 'running') return undefined;
+    // Whoever asks next must not be answered by the old release.
+    if (current.state === 'complete') endedAt ??= clock.mono();
+    const letGo = endedAt === undefined || state.settled || clock.mono() >= endedAt + settleMs;
+    return letGo ? current : undefined;
   }).catch((error: unknown) => {
     throw ended(error, options, { what: `the deployment of ${app} v${deployment.to}`, detail: '' });
   });

@@ -168,6 +168,8 @@ export const AppState = z.object({
   deployment: Deployment.optional(),
   /** The formation is what serves: counts match, all serving, nothing else runs, no deployment under way. */
   converged: z.boolean(),
+  /** No router sends requests to another release than the current one: old instances may still be draining. */
+  settled: z.boolean().default(true),
   /** Why nothing moves, when it is known: no capacity, an image that cannot be pulled. */
   problem: z.string().optional(),
 });

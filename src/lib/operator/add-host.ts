@@ -1,6 +1,6 @@
 // Add-host: plain hosts become workers of a cluster that this computer knows. The machinery is bootstrap's.
 import { resolve } from 'node:path';
-import { FlynnError, isFlynnError } from '../api/errors.js';
+import { FlynnError } from '../api/errors.js';
 import { canonicalJson } from '../api/template.js';
 import type { AddressChoice } from './addresses.js';
 import { apply, type OperationResult } from './apply.js';
@@ -9,7 +9,7 @@ import { linkTo } from './cluster-steps.js';
 import { connectAll, readTargets, type ReachOptions } from './connect.js';
 import { loadClusters, saveCluster, type LocalCluster } from './context.js';
 import { clusterExecutors, type ImageSource } from './executors.js';
-import { openBundle, type ImageBundle, type ImageManifest } from './images.js';
+import { imagesOf, type ClusterImages } from './cluster-images.js';
 import { checkNames, concerning, rolesStay, withHosts } from './join.js';
 import { judge, type Finding } from './judge.js';
 import { loadJournal, saveJournal, type ClusterJournal, type ClusterSecrets } from './journal.js';
@@ -150,43 +150,6 @@ async function knownCluster(
   return known;
 }
 
-/** The images that the cluster runs, and the bundle that holds them where there is one. Throws `missing` or `conflict`. */
-async function imagesOf(
-  journal: ClusterJournal,
-  given: string | undefined,
-): Promise<{ manifest: ImageManifest; bundle?: ImageBundle }> {
-  const bundle = given === undefined ? await formerBundle(journal) : await openBundle(given);
-  const { images } = journal;
-  if (!images && !bundle) {
-    throw new FlynnError({
-      code: 'missing',
-      message: `this computer does not know the images of the cluster ${journal.name}`,
-      hint: 'give the bundle that it was made from with --images',
-    });
-  }
-  if (images && bundle && canonicalJson(images) !== canonicalJson(bundle.manifest)) {
-    // The bundle of a former bootstrap that was built anew since; the hosts have what it held.
-    if (given === undefined) return { manifest: images };
-    throw new FlynnError({
-      code: 'conflict',
-      message: `${given} holds other images than the cluster ${journal.name} runs`,
-      hint: 'leave out --images: they are fetched from the cluster',
-    });
-  }
-  if (images) return { manifest: images, ...(bundle ? { bundle } : {}) };
-  return { manifest: (bundle as ImageBundle).manifest, ...(bundle ? { bundle } : {}) };
-}
-
-async function formerBundle(journal: ClusterJournal): Promise<ImageBundle | undefined> {
-  if (journal.bundle === undefined) return undefined;
-  try {
-    return await openBundle(journal.bundle);
-  } catch (error) {
-    if (isFlynnError(error, 'missing') || isFlynnError(error, 'invalid')) return undefined;
-    throw error;
-  }
-}
-
 const rolesIn = (journal: ClusterJournal, name: string): HostRole[] =>
   journal.hosts.find((h) => h.name === name)?.roles ?? [];
 
@@ -214,7 +177,7 @@ async function carryOut(
   work: {
     journal: ClusterJournal;
     secrets: ClusterSecrets;
-    source: { manifest: ImageManifest; bundle?: ImageBundle };
+    source: ClusterImages;
     /** Control host that images are fetched from. */
     control: string;
     joining: ReadonlySet<string>;

@@ -1,21 +1,17 @@
 // Steps on the cluster as a whole: etcd answers, its rights are set, the first records are there, everything is up.
 import type { SshKey } from '../api/app.js';
 import { FlynnError } from '../api/errors.js';
-import type { ClusterConfig } from '../api/grid.js';
-import type { Pending, SeedGridInput, SeedHostInput } from '../seed/protocol.js';
-import { JobTemplate } from '../api/job.js';
+import type { Pending } from '../seed/protocol.js';
 import type { Clock } from '../util/clock.js';
 import { agentContainer } from './agent.js';
 import { lastLines } from './containers.js';
 import { authScript, etcdContainer, healthArgv } from './etcd.js';
+import { seedHostOf, seedOf } from './first-records.js';
 import { etcdEndpoints } from './host-files.js';
 import type { ClusterJournal, ClusterSecrets, JournalHost } from './journal.js';
 import type { HostLink } from './links.js';
-import { imageOf, omniJobs } from './omni.js';
-import { systemReserve } from './roles.js';
+import { imageOf } from './omni.js';
 import { runOneShot } from './seeder.js';
-
-const MiB = 1024 * 1024;
 
 /** What steps on the cluster work with. */
 export interface ClusterWork {
@@ -107,62 +103,6 @@ export async function guardEtcd(work: ClusterWork, signal: AbortSignal): Promise
     });
   }
   return result.stdout.includes('added');
-}
-
-/** The first records of the cluster, as values. */
-export function seedOf(
-  journal: ClusterJournal,
-  secrets: ClusterSecrets,
-  images: Readonly<Record<string, string>>,
-  sshKeys: readonly SshKey[],
-): SeedGridInput {
-  const cluster: ClusterConfig = {
-    id: journal.id,
-    name: journal.name,
-    domain: journal.domain,
-    createdAt: journal.createdAt,
-    httpPort: journal.httpPort,
-    httpsPort: journal.httpsPort,
-    gatewayPort: journal.gatewayPort,
-    gatewayFingerprint: journal.gatewayFingerprint,
-    images: { ...images },
-  };
-  return {
-    cluster,
-    hosts: journal.hosts.map((host) => seedHostOf(journal, secrets, host)),
-    omnis: omniJobs(images, journal).map(({ template, ...omni }) => ({
-      ...omni,
-      template: JobTemplate.parse(template),
-    })),
-    sshKeys: [...sshKeys],
-  };
-}
-
-/** The first records of a host, as values. */
-export function seedHostOf(
-  journal: ClusterJournal,
-  secrets: ClusterSecrets,
-  host: JournalHost,
-): SeedHostInput {
-  return {
-    info: {
-      name: host.name,
-      address: host.address,
-      publicAddress: host.publicAddress,
-      roles: host.roles,
-      arch: host.arch,
-      wrapKey: secrets.hosts[host.name]?.wrap.publicKey ?? '',
-      cpuMillis: journal.capacity?.cpuMillis ?? host.cpuMillis,
-      memoryBytes: journal.capacity ? journal.capacity.memoryMiB * MiB : host.memoryBytes,
-      joinedAt: host.joinedAt ?? journal.createdAt,
-    },
-    capacity: journal.capacity
-      ? { m: journal.capacity.memoryMiB, c: journal.capacity.cpuMillis }
-      : {
-          m: Math.max(0, Math.floor(host.memoryBytes / MiB) - systemReserve.memoryMiB),
-          c: Math.max(0, host.cpuMillis - systemReserve.cpuMillis),
-        },
-  };
 }
 
 function storeAccess(work: ClusterWork) {

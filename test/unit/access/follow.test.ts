@@ -11,6 +11,7 @@ const state = (n: number): AppState => ({
   formation: {},
   jobs: [],
   converged: true,
+  settled: true,
 });
 
 type Watch = (signal: AbortSignal) => AsyncGenerator<AppState>;

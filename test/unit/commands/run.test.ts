@@ -13,6 +13,7 @@ let server: Server;
 let url: string;
 let code: number;
 let refusal: string | undefined;
+const open: Duplex[] = [];
 const asked: { app: string; request: RunRequest }[] = [];
 
 async function echo(socket: Duplex): Promise<void> {
@@ -34,6 +35,7 @@ beforeEach(async () => {
   server = createServer();
   server.on('upgrade', (request, socket: Duplex) => {
     socket.on('error', () => undefined);
+    open.push(socket);
     const at = new URL(request.url ?? '/', 'http://x');
     if (refusal !== undefined) {
       const length = Buffer.byteLength(refusal);
@@ -49,7 +51,8 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
-  server.closeAllConnections();
+  // The server counts upgraded connections no more, and still waits for them.
+  for (const socket of open.splice(0)) socket.destroy();
   await new Promise((resolve) => server.close(resolve));
 });
 

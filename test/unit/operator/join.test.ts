@@ -2,7 +2,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { keys } from '../../../src/lib/api/keys.js';
 import { rolesAt } from '../../../src/lib/operator/roles.js';
-import { seedHostOf, seedOf } from '../../../src/lib/operator/cluster-steps.js';
+import { seedHostOf, seedOf } from '../../../src/lib/operator/first-records.js';
 import { checkNames, concerning, rolesStay, type Candidate } from '../../../src/lib/operator/join.js';
 import { judge } from '../../../src/lib/operator/judge.js';
 import { hostSecrets, newSecrets, type ClusterSecrets } from '../../../src/lib/operator/journal.js';

@@ -2,7 +2,7 @@
 import { PassThrough } from 'node:stream';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { keys } from '../../../src/lib/api/keys.js';
-import { seedOf } from '../../../src/lib/operator/cluster-steps.js';
+import { seedOf } from '../../../src/lib/operator/first-records.js';
 import { newSecrets, type ClusterSecrets } from '../../../src/lib/operator/journal.js';
 import { SeedGrid, SeedLine } from '../../../src/lib/seed/protocol.js';
 import { seedGrid } from '../../../src/lib/seed/records.js';

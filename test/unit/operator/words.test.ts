@@ -10,7 +10,7 @@ import { nameHosts, toHostName } from '../../../src/lib/operator/connect.js';
 import { rolesOf, usersOf, etcdSpec, authScript } from '../../../src/lib/operator/etcd.js';
 import { imageOf, omniJobs } from '../../../src/lib/operator/omni.js';
 import { memoryNeeded } from '../../../src/lib/operator/roles.js';
-import { seedOf } from '../../../src/lib/operator/cluster-steps.js';
+import { seedOf } from '../../../src/lib/operator/first-records.js';
 import { newSecrets } from '../../../src/lib/operator/journal.js';
 import { SeedGrid } from '../../../src/lib/seed/protocol.js';
 import { journalOf } from './sample.js';

@@ -186,6 +186,7 @@ describe('lines about changes', () => {
     formation: { web: jobs.length },
     jobs,
     converged: true,
+    settled: true,
     ...extra,
   });
 

@@ -54,6 +54,8 @@ export class Picture {
   };
   private readonly appOfJob = new Map<string, string>();
   private readonly registeredByJob = new Map<string, { key: string; revision: number }>();
+  /** Revision by which the last instance of an app was withdrawn. */
+  private readonly withdrawnByApp = new Map<string, number>();
 
   constructor(ports: RecordPorts) {
     this.clock = ports.clock;
@@ -193,6 +195,11 @@ export class Picture {
     return applied;
   }
 
+  /** Revision by which the last instance of an app was withdrawn, 0 when none was since this copy began to look. */
+  withdrawn(app: string): number {
+    return this.withdrawnByApp.get(app) ?? 0;
+  }
+
   /** Host of the controller that leads, as its candidate key says. */
   leader(): string | undefined {
     const candidates: Entry[] = [...this.records.leaders.items().values()].map(({ entry }) => entry);
@@ -278,7 +285,11 @@ export class Picture {
     const id = lastPart(key);
     const item = this.records.instances.get(key);
     if (item) this.registeredByJob.set(id, { key, revision: item.entry.modRevision });
-    else if (this.registeredByJob.get(id)?.key === key) this.registeredByJob.delete(id);
+    else if (this.registeredByJob.get(id)?.key === key) {
+      this.registeredByJob.delete(id);
+      const app = this.appOfJob.get(id);
+      if (app !== undefined) this.withdrawnByApp.set(app, this.records.instances.revision);
+    }
     return this.appOfJob.get(id);
   }
 }

@@ -1,5 +1,5 @@
 // An app's state as watchers see it: formation, jobs, deployment, whether it has converged, and what stands in the way.
-import type { App, AppState, JobLine } from '../../api/app.js';
+import { serviceOf, type App, type AppState, type JobLine } from '../../api/app.js';
 import type { Rng } from '../../util/rng.js';
 import type { Clock } from '../../util/clock.js';
 import { deploymentOf, groupsOf, jobContext, seatsOf } from './desired.js';
@@ -30,6 +30,7 @@ export function appState(ports: ViewPorts, app: App): AppState {
     jobs: lines,
     ...(deployment ? { deployment } : {}),
     converged: isConverged(ports, app),
+    settled: isSettled(ports, app),
     ...(problem === undefined ? {} : { problem }),
   };
 }
@@ -53,6 +54,19 @@ export function isConverged({ picture, hosts }: ViewPorts, app: App): boolean {
     });
     return there.length === group.desired && there.every(({ id, want }) => want === 'run' && serving.has(id));
   });
+}
+
+/** The current release alone is registered, and every router has let go of what was withdrawn. */
+export function isSettled({ picture, hosts }: Pick<ViewPorts, 'picture' | 'hosts'>, app: App): boolean {
+  if (app.deployment !== undefined) return false;
+  const { applied } = jobContext(picture, hosts, app.name);
+  return picture
+    .jobs(app.name)
+    .every(
+      (job) =>
+        (job.registered === undefined || job.version === app.release) &&
+        picture.withdrawn(app.name) <= applied(serviceOf(app.name, job.type)),
+    );
 }
 
 function problemOf(ports: ViewPorts, app: App, lines: readonly JobLine[]): string | undefined {

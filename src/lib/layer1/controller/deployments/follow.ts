@@ -8,6 +8,7 @@ import { jobContext } from '../desired.js';
 import type { HostWatch } from '../hostwatch.js';
 import { jobLines } from '../jobs.js';
 import type { Picture } from '../state.js';
+import { isSettled } from '../view.js';
 import { Wakeup } from '../wakeup.js';
 import { stepsOf } from './plan.js';
 
@@ -18,8 +19,11 @@ export interface FollowPorts {
   clock: Clock;
 }
 
-/** Time that the leader is given beyond the deployment's own, and between two looks without a change; ms. */
-const figures = { grace: 60_000, look: 1_000 } as const;
+/**
+ * Time that the leader is given beyond the deployment's own; between two looks without a change; and until routers
+ * have let go of the old release; ms.
+ */
+const figures = { grace: 60_000, look: 1_000, settle: 15_000 } as const;
 
 /** What is new in the jobs of a release, as lines for people; pure. `known` is brought up to date. */
 export function jobNews(jobs: readonly JobLine[], release: number, known: Map<string, string>): string[] {
@@ -57,12 +61,19 @@ export async function followDeployment(
     hosts.onNews(() => wakeup.ring()),
   ];
   let seen = false;
+  let endedAt: number | undefined;
   try {
     for (;;) {
       for (const line of jobNews(jobLines(picture.jobs(app), jobContext(picture, hosts, app)), to, known))
         say(line);
       const now = picture.records.deployments.get(key)?.value;
-      if (now && now.state !== 'running') return now;
+      if (now?.state === 'failed') return now;
+      if (now?.state === 'complete') {
+        // Whoever asks next must not be answered by the old release.
+        endedAt ??= clock.mono();
+        const record = picture.app(app);
+        if (!record || isSettled(ports, record) || clock.mono() >= endedAt + figures.settle) return now;
+      }
       seen ||= now !== undefined;
       if (seen && !now)
         throw new FlynnError({
@@ -71,7 +82,7 @@ export async function followDeployment(
           hint: 'flynn apps',
         });
       if (signal.aborted) throw abortReason(signal);
-      if (clock.mono() >= until) throw tooLate(started);
+      if (endedAt === undefined && clock.mono() >= until) throw tooLate(started);
       await wakeup.wait(figures.look, signal);
     }
   } finally {
