@@ -1,4 +1,4 @@
-// Three projects: unit needs only Node, contract needs real etcd, sshd and Docker, lab needs the shared lab.
+// The suites: unit needs only Node, contract real etcd, sshd and Docker, lab the shared lab, chaos makes labs of its own.
 import { defineConfig } from 'vitest/config';
 
 const project = (name: string, testTimeout: number, extra: object = {}) => ({
@@ -17,6 +17,7 @@ export default defineConfig({
       project('unit', 10_000),
       project('contract', 60_000, { fileParallelism: false }),
       project('lab', 300_000, { fileParallelism: false, globalSetup: ['test/lab/global.ts'] }),
+      project('chaos', 600_000, { fileParallelism: false }),
     ],
   },
 });

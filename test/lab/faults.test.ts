@@ -105,19 +105,23 @@ describe('dockerd that is killed', () => {
 describe('a host that reboots', () => {
   it('rejoins by itself with all its appliances', async () => {
     const { name } = hosts()[2]!;
+    const before = (await running(name)).trim().split('\n').length;
     await killHost(name, ref);
     await startHost(name, ref);
     const started = performance.now();
     await eventually(
-      'the host is whole again',
+      'every container of the host again',
+      async () => ((await running(name)).trim().split('\n').length >= before ? true : undefined),
+      90_000,
+    );
+    await eventually(
+      'a host that is whole',
       async () => {
         const done = await run(['cluster', 'status', '--json'], { timeoutMs: 15_000 });
         if (done.code !== 0) return undefined;
         const host = (JSON.parse(done.stdout) as GridStatus).hosts.find((one) => one.name === name);
-        return host?.alive &&
-          host.jobs.filter(({ owner }) => owner.startsWith('omni/')).every((job) => job.state === 'up')
-          ? true
-          : undefined;
+        const appliances = host?.jobs.filter(({ owner }) => owner.startsWith('omni/')) ?? [];
+        return host?.alive && appliances.every((job) => job.state === 'up') ? true : undefined;
       },
       90_000,
     );

@@ -14,7 +14,7 @@ import {
   labUp,
   type Lab,
 } from '../../src/lib/lab/index.js';
-import { command, root, type CliOptions, type Finished } from './grid.js';
+import { command, root, type CliOptions, type Finished } from '../lab/grid.js';
 
 const name = 'resume';
 const ref = { root, name };
@@ -172,7 +172,7 @@ describe('a host that is added', () => {
     join(lab.dir, 'ssh_config'),
   ];
 
-  it('by a command that is killed twice, is part of the same cluster in the end', async () => {
+  it('by a command that is killed three times, is part of the same cluster in the end', async () => {
     lab = await labUp({ ...ref, hosts: 2 }, quiet);
     const address = lab.hosts.find((host) => host.name === 'b')!.address;
     const args = [...add(), '--internal-address', `b=${address}`];
