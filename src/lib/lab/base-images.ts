@@ -82,9 +82,15 @@ const debootstrap = async (report: LabReport, signal?: AbortSignal): Promise<voi
       await rm(join(root, sub), { recursive: true, force: true });
       await mkdir(join(root, sub, 'partial'), { recursive: true });
     }
-    const updates = ['deb http://deb.debian.org/debian bookworm-updates main'];
-    updates.push('deb http://deb.debian.org/debian-security bookworm-security main', '');
-    await writeFile(join(root, 'etc/apt/sources.list.d/updates.list'), updates.join('\n'));
+    // The mirror is the one that debootstrap wrote down; its updates and fixes lie beside it.
+    const sources = await readFile(join(root, 'etc/apt/sources.list'), 'utf8');
+    const mirror = /^deb (\S+?)\/? bookworm /m.exec(sources)?.[1];
+    const updates = [
+      `deb ${mirror} bookworm-updates main`,
+      `deb ${mirror}-security bookworm-security main`,
+      '',
+    ];
+    if (mirror) await writeFile(join(root, 'etc/apt/sources.list.d/updates.list'), updates.join('\n'));
     const tar = join(dir, 'root.tar');
     await run('tar', ['-C', root, '--numeric-owner', '-cf', tar, '.'], { timeoutMs: 120_000, signal });
     await docker(['import', '--change', 'CMD ["bash"]', tar, DEBIAN_IMAGE], { timeoutMs: 120_000, signal });
