@@ -15,7 +15,7 @@ export default defineConfig({
   test: {
     projects: [
       project('unit', 10_000),
-      project('contract', 60_000, { fileParallelism: false }),
+      project('contract', 60_000, { fileParallelism: false, globalSetup: ['test/contract/global.ts'] }),
       project('lab', 300_000, { fileParallelism: false, globalSetup: ['test/lab/global.ts'] }),
       project('chaos', 600_000, { fileParallelism: false }),
     ],

@@ -18,6 +18,7 @@ import {
 import { cryptoRng, pick } from '../lib/util/rng.js';
 import { poll } from '../lib/util/retry.js';
 import { systemClock } from '../lib/util/clock.js';
+import { linesToTry } from './lines.js';
 import { Story } from './story.js';
 
 const name = 'demo';
@@ -171,11 +172,7 @@ function ending(story: Story, lab: Lab): string {
   return `
 The grid is up, ${story.seconds} s after the beginning. Try it:
 
-. ${join('.lab', name, 'env')}
-flynn ps -a ${app}
-flynn scale -a ${app} web=6
-flynn logs -a ${app} -n 5
-flynn cluster status
+${linesToTry(name, app).join('\n')}
 
 In a browser: ${(first?.local ?? first?.http ?? '').replace('127.0.0.1', domain)}
 To stop it:   npm run lab -- down --name ${name}

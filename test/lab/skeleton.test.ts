@@ -3,7 +3,8 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import type { AppState, GridStatus } from '../../src/lib/api/app.js';
 import { labImage, labStatus, startLoad } from '../../src/lib/lab/index.js';
 import { join } from 'node:path';
-import { ask, cli, cliJson, eventually, hosts, labName, root, run, runningJobs } from './grid.js';
+import { linesToTry } from '../../src/demo/lines.js';
+import { ask, cli, cliJson, command, eventually, hosts, labName, root, run, runningJobs } from './grid.js';
 
 const app = 'hello';
 const domain = 'hello.localhost';
@@ -132,6 +133,13 @@ describe('what the command line says of the grid', () => {
     const picture = await cli(['cluster', 'status']);
     for (const host of hosts()) expect(picture).toContain(host.name);
     expect(await cli(['logs', '-a', app, '-n', '20'])).toContain('listening on');
+  });
+
+  it('works in a shell with the lines that the demo ends with', async () => {
+    const pasted = await command('sh', ['-ec', linesToTry(labName, app).join('\n')]);
+    expect(pasted.code, pasted.stderr).toBe(0);
+    expect(pasted.stdout).toContain('web=6');
+    await cli(['scale', '-a', app, 'web=3']);
   });
 
   it('ends with the documented code and the next command on a mistake', async () => {
