@@ -2,7 +2,7 @@
 import { Hono } from 'hono';
 import { answerError, requireCaller } from '../../appliance/server.js';
 import type { Context } from 'hono';
-import { FlynnError, isFlynnError } from '../../api/errors.js';
+import { isFlynnError } from '../../api/errors.js';
 import type { Store } from '../../store/index.js';
 import type { ApiContext } from './context.js';
 import { appRoutes } from './routes/apps.js';
@@ -12,6 +12,7 @@ import { keyRoutes } from './routes/keys.js';
 import { logRoutes } from './routes/logs.js';
 import { routeRoutes } from './routes/routes.js';
 import { statusRoutes } from './routes/status.js';
+import { storeAway } from './write.js';
 
 /** The API over a context. It answers reads while the store is away, from what is known. */
 export function controllerApi(context: ApiContext, more?: (api: Hono, context: ApiContext) => void): Hono {
@@ -49,12 +50,7 @@ function reportingStore(store: ApiContext['store']): ApiContext['store'] {
       return await call;
     } catch (cause) {
       if (!isFlynnError(cause, 'unreachable') && !isFlynnError(cause, 'no_quorum')) throw cause;
-      throw new FlynnError({
-        code: 'no_quorum',
-        message: 'the store does not answer: nothing was changed; what runs goes on running',
-        hint: 'flynn cluster status',
-        cause,
-      });
+      throw storeAway(cause);
     }
   };
   const wrapped: Pick<Store, 'txn' | 'get' | 'list' | 'status' | 'members'> = {

@@ -87,6 +87,16 @@ export async function readNow(
   return found;
 }
 
+/** What callers hear while the store cannot be asked. */
+export function storeAway(cause: unknown): FlynnError {
+  return new FlynnError({
+    code: 'no_quorum',
+    message: 'the store does not answer: nothing was changed; what runs goes on running',
+    hint: 'flynn cluster status',
+    cause,
+  });
+}
+
 /** A transaction that only reads may be repeated at once when its answer was lost. */
 async function readTxn(store: Pick<Store, 'txn'>, txn: Txn): Promise<TxnResult> {
   for (let attempt = 1; ; attempt++) {
@@ -94,8 +104,7 @@ async function readTxn(store: Pick<Store, 'txn'>, txn: Txn): Promise<TxnResult> 
       return await store.txn(txn);
     } catch (error) {
       if (!isFlynnError(error, 'ambiguous')) throw error;
-      if (attempt >= 2)
-        throw new FlynnError({ code: 'no_quorum', message: 'the store does not answer', cause: error });
+      if (attempt >= 2) throw storeAway(error);
     }
   }
 }
