@@ -35,7 +35,7 @@ describe('the life of a job', () => {
     expect(made?.spec.publish).toEqual([
       { hostIp: '10.0.0.1', hostPort: 20000, containerPort: 8080, proto: 'tcp' },
     ]);
-    expect(made?.spec.env).toMatchObject({ PORT: '8080', FLYNN_JOB_ID: job, FLYNN_APP: 'hello' });
+    expect(made?.spec.env).toMatchObject({ PORT: '8080', FLYNN_JOB_ID: job, FLYNN_HOST: 'a' });
     expect(JSON.parse((await instanceOf(job))?.value ?? '{}')).toMatchObject({
       address: '10.0.0.1',
       port: 20000,

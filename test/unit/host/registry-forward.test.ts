@@ -215,7 +215,7 @@ describe('reads through the forward', () => {
     await expect(ask(at)).rejects.toThrow(/aborted|ECONNRESET|hang up/);
   });
 
-  it('given a blob of 50 MB and a client that halts, then the copy halts too, and memory stays flat', async () => {
+  it('given a blob of 50 MB and a client that halts, then the copy halts too, and no more is under way than the sockets hold', async () => {
     const size = 50_000_000;
     const chunk = Buffer.alloc(50_000, 7);
     let sent = 0;
@@ -232,7 +232,6 @@ describe('reads through the forward', () => {
       }),
     );
     const at = await forward(['127.0.0.1'], port);
-    const before = process.memoryUsage().arrayBuffers;
     const answer = await begin(at);
     await new Promise((resolve) => setTimeout(resolve, 500));
     expect(sent).toBeLessThan(size / 2);
@@ -240,11 +239,11 @@ describe('reads through the forward', () => {
     let peak = 0;
     for await (const part of answer) {
       got += (part as Buffer).length;
-      peak = Math.max(peak, process.memoryUsage().arrayBuffers - before);
+      peak = Math.max(peak, Math.min(sent, size) - got);
     }
     expect(got).toBe(size);
-    // Garbage of the three ends in this process is counted too; a body held whole would be 50 MB on top of it.
-    expect(peak).toBeLessThan(40_000_000);
+    // Bytes and not memory: when garbage is collected is chance. A body held whole would be all 50 MB.
+    expect(peak).toBeLessThan(size / 2);
   }, 20_000);
 });
 

@@ -34,7 +34,7 @@ describe('the container of an app', () => {
     });
   });
 
-  it('given an environment, then secrets win over plain values and Flynn has the last word', () => {
+  it('given an environment, then secrets win over plain values, the grid has the last word, and nothing is read from meta', () => {
     const spec = containerSpec({
       ...base,
       template: { ...web, env: { A: 'plain', PORT: '1', B: 'b' } },
@@ -46,9 +46,6 @@ describe('the container of an app', () => {
       PORT: '8080',
       FLYNN_JOB_ID: jobId(1),
       FLYNN_HOST: 'a',
-      FLYNN_APP: 'hello',
-      FLYNN_RELEASE: '3',
-      FLYNN_PROCESS_TYPE: 'web',
     });
   });
 

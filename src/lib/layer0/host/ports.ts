@@ -50,18 +50,11 @@ export const instanceOf = (
   return port === undefined ? undefined : { address, port, meta: template.meta };
 };
 
-/** Names of the keys of `meta` that jobs see as variables. */
-const metaVariables = { app: 'FLYNN_APP', release: 'FLYNN_RELEASE', type: 'FLYNN_PROCESS_TYPE' } as const;
-
-/** What Flynn adds to a job's environment. */
+/** What the grid adds to a job's environment. */
 export const flynnEnv = (job: string, host: string, template: JobTemplate): Record<string, string> => {
   const port = template.ports.find((p) => p.name === template.service?.port) ?? template.ports[0];
   const env: Record<string, string> = { FLYNN_JOB_ID: job, FLYNN_HOST: host };
   if (port) env.PORT = String(port.container);
-  for (const [key, variable] of Object.entries(metaVariables)) {
-    const value = template.meta[key];
-    if (value !== undefined) env[variable] = value;
-  }
   return env;
 };
 

@@ -49,14 +49,22 @@ export function openEnv(clusterKey: Buffer, release: Release): Env {
   return JSON.parse(text) as Env;
 }
 
+/** What a job of an app learns of itself: Layer 0 knows nothing of apps, so whoever schedules says it. */
+export function appVariables(meta: Record<string, string>): Env {
+  const named = { FLYNN_APP: meta.app, FLYNN_RELEASE: meta.release, FLYNN_PROCESS_TYPE: meta.type };
+  return Object.fromEntries(Object.entries(named).flatMap(([key, value]) => (value ? [[key, value]] : [])));
+}
+
 /** The job template of one process type of a release. */
 export function jobTemplate(release: Release, type: string): JobTemplateInput {
   const spec: ProcessSpec = release.processes[type] ?? {};
   const port = portOf(type, spec);
   const { app, version } = release;
+  const meta = { app, release: String(version), type };
   return {
     kind: 'service',
     image: release.image,
+    env: appVariables(meta),
     ...(spec.entrypoint ? { entrypoint: spec.entrypoint } : {}),
     ...(spec.args ? { args: spec.args } : {}),
     sealedEnv: { keyId: keys.release(app, version), data: release.sealedEnv },
@@ -65,7 +73,7 @@ export function jobTemplate(release: Release, type: string): JobTemplateInput {
       : {}),
     ...(spec.health ? { health: spec.health } : {}),
     resources: resourcesOf(spec),
-    meta: { app, release: String(version), type },
+    meta,
   };
 }
 

@@ -14,7 +14,7 @@ import { newKey, seal, wrapKey } from '../../../util/seal.js';
 import { ulid } from '../../../util/ulid.js';
 import { seatsOf } from '../desired.js';
 import type { HostWatch } from '../hostwatch.js';
-import type { Env } from '../releases.js';
+import { appVariables, type Env } from '../releases.js';
 import type { Picture } from '../state.js';
 import { countOn, explain, place, type Need, type Placement, type Seat } from './placement.js';
 
@@ -180,7 +180,12 @@ function templateOf(
     oneoff: id,
     ...(version === undefined ? {} : { release: String(version) }),
   };
-  const own: JobTemplateInput = { ...template, kind: 'oneoff', meta };
+  const own: JobTemplateInput = {
+    ...template,
+    kind: 'oneoff',
+    env: { ...template.env, ...appVariables(meta) },
+    meta,
+  };
   if (!env || Object.keys(env).length === 0) return { template: own };
   // A key of its own: what is added to the environment for one run must not be readable with the release's key.
   const sealingKey = newKey();
