@@ -30,7 +30,7 @@ const script = `
   require('http').createServer((q, s) => {
     if (q.url === '/die') process.exit(3);
     if (q.url === '/eat') for (const all = [];;) all.push(Buffer.alloc(1e6, 1));
-    s.end('hello ' + process.env.FLYNN_PROCESS_TYPE + ' ' + process.pid);
+    s.end('hello ' + process.env.FLYNN_JOB_ID + ' ' + process.pid);
   }).listen(process.env.PORT, () => console.log('listens'));
   process.on('SIGTERM', () => { console.log('told to end'); process.exit(0); });
 `;
@@ -136,7 +136,7 @@ describe('the agent on a real engine', () => {
     boot();
     const job = await claim();
     await until(job, (s) => s?.state === 'up');
-    expect(await ask(job)).toMatch(/^hello web/);
+    expect(await ask(job)).toContain(`hello ${job} `);
     await want(job, 'stop');
     await until(job, (s) => s === undefined);
     expect(await store.get(keys.claim(host, job))).toBeUndefined();
@@ -177,7 +177,7 @@ describe('the agent on a real engine', () => {
     await until(job, (s) => s?.state === 'up' && s.starts === 2);
     const after = JSON.parse((await store.get(instanceKey(job)))?.value ?? '{}') as Instance;
     expect(after.port).toBe(before.port);
-    expect(await ask(job)).toMatch(/^hello web/);
+    expect(await ask(job)).toContain(`hello ${job} `);
   });
 
   it('given too much memory, then the status says at what limit it was killed', async () => {
