@@ -20,6 +20,9 @@ export class FakeHost {
   readonly running = new Map<string, JobTemplate>();
   /** Environments that jobs were started with. */
   readonly envs = new Map<string, Record<string, string>>();
+  /** Whether its router reports the hosts that it hears nothing of. */
+  witness = true;
+  private reported = '';
   private lease: string | undefined;
   private cancel: () => void = () => undefined;
   private alive = false;
@@ -65,6 +68,7 @@ export class FakeHost {
       ticks += 1;
       const keepAlive = ticks % 20 === 0 ? this.store.keepAliveOnce(this.lease ?? '') : Promise.resolve(0);
       keepAlive
+        .then(() => this.testify())
         .then(() => this.look())
         .catch(() => undefined)
         .finally(() => (this.busy = false));
@@ -91,6 +95,14 @@ export class FakeHost {
     this.alive = false;
     this.cancel();
     await this.store.revoke(this.lease ?? '');
+  }
+
+  private async testify(): Promise<void> {
+    const suspects = this.witness ? [...this.suspects.keys()].filter((name) => name !== this.name) : [];
+    const record = JSON.stringify({ host: this.name, applied: Number.MAX_SAFE_INTEGER, suspects });
+    if (record === this.reported || (suspects.length === 0 && this.reported === '')) return;
+    this.reported = record;
+    await this.store.put(keys.consumer('*', this.name), record, { lease: this.lease ?? '' });
   }
 
   private async look(): Promise<void> {

@@ -6,18 +6,21 @@ interface Look {
   at: number;
   leased?: Record<string, boolean>;
   suspects?: Record<string, number>;
+  /** All suspects when left out. */
+  seconded?: string[];
   knownLost?: string[];
 }
 
 function look(
   memory: HostsMemory,
   names: string[],
-  { at, leased = {}, suspects = {}, knownLost = [] }: Look,
+  { at, leased = {}, suspects = {}, seconded = Object.keys(suspects), knownLost = [] }: Look,
 ) {
   return judgeHosts(memory, {
     now: at,
     leased: new Map(names.map((name) => [name, leased[name] ?? true])),
     suspects: new Map(Object.entries(suspects)),
+    seconded: new Set(seconded),
     knownLost: new Set(knownLost),
   });
 }
@@ -36,6 +39,24 @@ describe('given a host that was seen', () => {
     const memory = play(['a', 'b', 'c'], [{ at: 0 }, { at: 1_000 + ms, suspects: { b: 1_000 } }]);
     expect(conditionOf(memory, 'b')).toBe(condition);
     expect(memory.hosts.get('b')?.usable).toBe(false);
+  });
+
+  it.each([
+    ['nobody else says so', ['a', 'b', 'c'], {}, 'suspect'],
+    ['nobody else says so, and there are only two hosts', ['a', 'b'], {}, 'lost'],
+    ['nobody else says so, and its lease is gone', ['a', 'b', 'c'], { b: false }, 'lost'],
+  ])('when it is silent for 5 s and %s, then of %o it is %s', (_why, names, leased, condition) => {
+    const memory = play(names, [{ at: 0 }, { at: 6_000, suspects: { b: 1_000 }, seconded: [], leased }]);
+    expect(conditionOf(memory, 'b')).toBe(condition);
+  });
+
+  it('when it was declared lost and the second observer is gone, then it stays lost until it answers', () => {
+    const silent = { suspects: { b: 1_000 } };
+    const lost = play(
+      ['a', 'b', 'c'],
+      [{ at: 0 }, { at: 4_000, ...silent }, { at: 5_000, ...silent, seconded: [] }],
+    );
+    expect(conditionOf(lost, 'b')).toBe('lost');
   });
 
   it('when it answers again, then it is present, and it is known since when', () => {

@@ -90,8 +90,8 @@ export class World {
     return this.seeStore();
   }
 
-  consumer(id: string, consumer: Consumer): this {
-    this.state.consumers.set(keys.consumer('*', id), consumer);
+  consumer(id: string, consumer: Omit<Consumer, 'suspects'>): this {
+    this.state.consumers.set(keys.consumer('*', id), { ...consumer, suspects: [] });
     return this;
   }
 

@@ -43,7 +43,8 @@ const rig = (last?: SavedState) => {
   const clock = fakeClock();
   const backend = new FakeBackend();
   const store: { view: View | undefined } = { view: undefined };
-  const published: { applied: number; draining: Record<string, number>; at: number }[] = [];
+  const published: { applied: number; draining: Record<string, number>; suspects: string[]; at: number }[] =
+    [];
   const saved: { state: SavedState; durable: boolean }[] = [];
   const withdrawn = { count: 0 };
   const suspects = new Map<string, number>();
@@ -196,20 +197,20 @@ describe('ConsumerRecord', () => {
     await clock.advance(10);
     expect(await store.get(keys.consumer('*', 'a'))).toBeUndefined();
     for (let n = 1; n <= 1000; n++) {
-      record.publish({ applied: n, draining: {} });
+      record.publish({ applied: n, draining: {}, suspects: [] });
       await clock.advance(1);
     }
     await clock.advance(100);
     expect(store.calls['put']).toBeLessThanOrEqual(22);
     const entry = await store.get(keys.consumer('*', 'a'));
-    expect(JSON.parse(entry?.value ?? '')).toEqual({ host: 'a', applied: 1000, draining: {} });
+    expect(JSON.parse(entry?.value ?? '')).toEqual({ host: 'a', applied: 1000, draining: {}, suspects: [] });
     expect(entry?.lease).toBeDefined();
     await clock.advance(60_000);
     expect(await store.get(keys.consumer('*', 'a'))).toBeDefined();
     record.withdraw();
     await clock.advance(100);
     expect(await store.get(keys.consumer('*', 'a'))).toBeUndefined();
-    record.publish({ applied: 1001, draining: { 'a-1': 2 } });
+    record.publish({ applied: 1001, draining: { 'a-1': 2 }, suspects: [] });
     await clock.advance(100);
     expect(await store.get(keys.consumer('*', 'a'))).toBeDefined();
     stop.abort();
@@ -224,11 +225,11 @@ describe('ConsumerRecord', () => {
     const stop = new AbortController();
     const record = new ConsumerRecord({ store, clock, log: silentLog, host: 'a' });
     const done = record.run(stop.signal);
-    record.publish({ applied: 1, draining: {} });
+    record.publish({ applied: 1, draining: {}, suspects: [] });
     await clock.advance(100);
     store.cut('refused');
     await clock.advance(20_000);
-    record.publish({ applied: 2, draining: {} });
+    record.publish({ applied: 2, draining: {}, suspects: [] });
     store.heal();
     await clock.advance(10_000);
     expect(JSON.parse((await store.get(keys.consumer('*', 'a')))?.value ?? '{}')).toMatchObject({

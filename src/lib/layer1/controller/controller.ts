@@ -57,7 +57,7 @@ export function createController(ports: ControllerPorts): Controller {
   // One listener per informer and stream: many, and each taken away when it ends.
   setMaxListeners(0, signal);
   const picture = new Picture({ store, clock, rng, log });
-  const hosts = new HostWatch(picture, ports.suspicion(picture), clock);
+  const hosts = new HostWatch(picture, ports.suspicion(picture), clock, ports.host);
   let work: Work | undefined;
   const api = controllerApi(
     {

@@ -49,6 +49,8 @@ export interface HostsSeen {
   leased: ReadonlyMap<string, boolean>;
   /** Silent hosts, each with the moment (monotonic ms) from which nothing of it answered. */
   suspects: ReadonlyMap<string, number>;
+  /** Hosts that an observer on another host, which is not silent itself, hears nothing of either. */
+  seconded: ReadonlySet<string>;
   /** Hosts with claims that an earlier leader marked as lost: not newly missing. */
   knownLost: ReadonlySet<string>;
 }
@@ -92,7 +94,7 @@ export function judgeHosts(
 function judgeHost(
   since: number,
   before: HostMemory | undefined,
-  { now, suspects, knownLost }: HostsSeen,
+  { now, suspects, seconded, knownLost, leased: registered }: HostsSeen,
   name: string,
   leased: boolean,
 ): HostMemory {
@@ -117,12 +119,18 @@ function judgeHost(
   function conditionOf(): Condition {
     if (suspectSince !== undefined) {
       if (!known) return 'unseen';
-      if (now - suspectSince >= hostFigures.suspicionMs) return 'lost';
+      if (before?.condition === 'lost') return 'lost';
+      if (now - suspectSince >= hostFigures.suspicionMs && certain()) return 'lost';
       return before?.condition === 'away' ? 'away' : 'suspect';
     }
     if (unleasedSince === undefined) return 'present';
     if (!known) return 'unseen';
     return seen && now - unleasedSince < hostFigures.leaseGraceMs ? 'present' : 'away';
+  }
+
+  /** RULES: two observers, one where there are only two hosts. That etcd hears nothing of it either is a second one. */
+  function certain(): boolean {
+    return seconded.has(name) || !leased || registered.size <= 2;
   }
 }
 

@@ -37,6 +37,8 @@ export class HostWatch {
     private readonly picture: Picture,
     private readonly suspicion: Suspicion,
     private readonly clock: Clock,
+    /** Name of the host that this copy runs on. */
+    private readonly self: string,
   ) {
     this.memory = newHostsMemory(clock.mono());
   }
@@ -57,10 +59,12 @@ export class HostWatch {
   look(): void {
     if (!this.picture.records.hosts.synced || !this.picture.records.claims.synced) return;
     const leased = new Map([...this.picture.hosts()].map(([name, host]) => [name, host.leased]));
+    const suspects = this.suspicion.suspects();
     const { memory, changes, freeze } = judgeHosts(this.memory, {
       now: this.clock.mono(),
       leased,
-      suspects: this.suspicion.suspects(),
+      suspects,
+      seconded: this.seconded(suspects),
       knownLost: this.knownLost(leased),
     });
     this.memory = memory;
@@ -88,6 +92,17 @@ export class HostWatch {
   /** More than half of the hosts went missing at once. */
   get frozen(): boolean {
     return this.memory.frozen;
+  }
+
+  /** What routers of other hosts report; one that is silent itself may have been cut off, and says nothing. */
+  private seconded(suspects: ReadonlyMap<string, number>): Set<string> {
+    const found = new Set<string>();
+    if (suspects.size === 0) return found;
+    for (const { value } of this.picture.records.consumers.items().values()) {
+      if (value.host === this.self || suspects.has(value.host)) continue;
+      for (const host of value.suspects) found.add(host);
+    }
+    return found;
   }
 
   // Only hosts that are not there are looked up among the claims, and mostly there is none.

@@ -24,7 +24,7 @@ export interface SyncerOptions {
   /** Revision up to which instances are known now. */
   revision: () => number;
   suspects: () => ReadonlyMap<string, number>;
-  publish: (state: { applied: number; draining: Draining }) => void;
+  publish: (state: { applied: number; draining: Draining; suspects: string[] }) => void;
   withdraw: () => void;
   save: (state: SavedState, durable: boolean) => Promise<void>;
   /** The state on disk at the start. */
@@ -161,7 +161,8 @@ export class Syncer {
     this.lingering = lingering;
     if (this.fresh) {
       this.published = this.saved.revision;
-      this.options.publish({ applied: this.saved.revision, draining });
+      const suspects = [...this.options.suspects().keys()].sort();
+      this.options.publish({ applied: this.saved.revision, draining, suspects });
     }
     if (!this.savedDurably) {
       this.savedDurably = true;
