@@ -59,11 +59,15 @@ const canBind = (host: string, port: number): Promise<number | undefined> =>
   });
 
 /** The first free port of 127.0.0.1:8080–8099, or undefined. */
-export const freeLocalPort = async (taken: ReadonlySet<number> = new Set()): Promise<number | undefined> => {
-  for (let port = 8080; port <= 8099; port++) {
-    if (!taken.has(port) && (await canBind('127.0.0.1', port))) return port;
-  }
+export const freeLocalPort = async (): Promise<number | undefined> => {
+  for (let port = 8080; port <= 8099; port++) if (await canBind('127.0.0.1', port)) return port;
   return undefined;
+};
+
+/** Whether somebody holds one of these places now. */
+export const anyTaken = async (places: readonly Publish[]): Promise<boolean> => {
+  for (const { ip, port } of places) if ((await canBind(ip, port)) === undefined) return true;
+  return false;
 };
 
 /** Where a host's ports go: its own loopback address, or free ports of 127.0.0.1 where that cannot be bound. */

@@ -8,6 +8,7 @@ import { ensureHostImage } from './images.js';
 import { findHosts, isLocal, labId, published, type FoundHost, type LabId } from './inventory.js';
 import {
   addBlackhole,
+  anyTaken,
   ensureNetwork,
   freeLocalPort,
   imageOf,
@@ -140,15 +141,23 @@ const tryRecipe = async (
   return reason;
 };
 
+/** How often a recipe is tried again when another program took one of the ports that were planned for it. */
+const portRaces = 3;
+
 const createHosts = async (
-  specs: readonly Omit<HostSpec, 'recipe'>[],
+  plan: () => Promise<Omit<HostSpec, 'recipe'>[]>,
   report: LabReport,
   signal?: AbortSignal,
 ): Promise<void> => {
   let last: FlynnError | undefined;
   for (const recipe of recipes) {
-    last = await tryRecipe(specs, recipe, signal);
-    if (!last) return;
+    for (let race = 1; race <= portRaces; race++) {
+      const specs = await plan();
+      last = await tryRecipe(specs, recipe, signal);
+      if (!last) return;
+      if (!(await anyTaken(specs.flatMap(({ publish }) => publish)))) break;
+      report({ code: 'lab.create', message: 'a port was taken meanwhile, planning others' });
+    }
     report({ code: 'lab.recipe', message: `recipe "${recipe.name}" does not work on this machine` });
   }
   throw new FlynnError({
@@ -194,18 +203,22 @@ export const labUp = async (opts: LabUpOptions, report: LabReport): Promise<Lab>
     const base = await ensureDebian(report, signal);
     const image = await ensureHostImage(variant.bare, base.id, report, signal);
     const n = await ensureNetwork(id, signal);
-    const [dns, local] = await Promise.all([machineNameServers(), freeLocalPort()]);
+    const dns = await machineNameServers();
     report({
       code: 'lab.create',
       message: `starting ${missing.map(hostName).join(', ')} in 10.77.${n}.0/24`,
     });
-    const specs = await Promise.all(
-      missing.map(async (index) => ({
-        ...{ key: id.key, lab: id.name, root: id.root, number: n, index, image, variant, authorizedKey, dns },
-        publish: await publishPlan(n, index, index === 0 ? local : undefined),
-      })),
-    );
-    await createHosts(specs, report, signal);
+    const plan = async () => {
+      const local = await freeLocalPort();
+      return Promise.all(
+        missing.map(async (index) => ({
+          ...{ key: id.key, lab: id.name, root: id.root, number: n, index, image, variant, authorizedKey },
+          dns,
+          publish: await publishPlan(n, index, index === 0 ? local : undefined),
+        })),
+      );
+    };
+    await createHosts(plan, report, signal);
   }
   const existed = missing.length === 0 && found.every((host) => host.state === 'running');
   const [n, now] = await Promise.all([ensureNetwork(id, signal), findHosts(id.key, signal)]);
