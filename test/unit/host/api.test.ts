@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { jsonLines } from '../../../src/lib/api/http.js';
 import { createLog, silentLog } from '../../../src/lib/appliance/log.js';
-import { hostApi, mayCallAgent, plainHealth } from '../../../src/lib/layer0/host/api.js';
+import { hostApi, mayCallAgent } from '../../../src/lib/layer0/host/api.js';
 import { jobLogs } from '../../../src/lib/layer0/host/logs.js';
 import { ndjsonStream } from '../../../src/lib/layer0/host/ndjson.js';
 import { jobId } from './world.js';
@@ -59,7 +59,6 @@ describe('the API of an agent', () => {
       docker: 'unreachable',
       claimsFrom: 'store',
     });
-    expect(await (await plainHealth().request('/healthz')).text()).toBe('ok');
   });
 
   it('given a container without a claim, then the facts name it', async () => {

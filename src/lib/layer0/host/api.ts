@@ -106,12 +106,5 @@ export const hostApi = (agent: HostAgent, log: Log, allow?: (name: string) => bo
   return app;
 };
 
-/** The plain health server: says that this process answers, and nothing else. */
-export const plainHealth = (): Hono => {
-  const app = new Hono();
-  app.get('/healthz', (c) => c.text('ok'));
-  return app;
-};
-
 const noSuchJob = (host: string, id: string): FlynnError =>
   new FlynnError({ code: 'not_found', message: `host ${host} has no job ${id}`, hint: 'flynn jobs' });

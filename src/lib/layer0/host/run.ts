@@ -1,10 +1,11 @@
 // The host appliance: wires the agent to etcd, Docker, disk and network, and serves its two ports.
+import type { Server } from 'node:http';
 import { join } from 'node:path';
 import { ports } from '../../api/grid.js';
 import { configDirs, hostPaths, type ApplianceConfig } from '../../appliance/config.js';
 import { createLog, type Log } from '../../appliance/log.js';
 import { untilTerminated } from '../../appliance/run.js';
-import { serve, type ServeOptions } from '../../appliance/server.js';
+import { serve } from '../../appliance/server.js';
 import { openApplianceStore } from '../../appliance/store.js';
 import { openDocker } from '../../docker/index.js';
 import { systemClock } from '../../util/clock.js';
@@ -13,7 +14,8 @@ import { cryptoRng } from '../../util/rng.js';
 import { releaseClaim, transact } from '../sampi/index.js';
 import { HostAgent } from './agent.js';
 import { attachUpgrade } from './attach.js';
-import { hostApi, mayCallAgent, plainHealth } from './api.js';
+import { hostApi, mayCallAgent } from './api.js';
+import { serveHealth } from './health-port.js';
 import { fileCopy } from './disk.js';
 import { holdLease, refreshInfo } from './presence.js';
 import { networkProbe } from './probe.js';
@@ -54,22 +56,16 @@ export async function runHost(config: ApplianceConfig): Promise<void> {
   const presence = { store, clock, rng, log, file, wrapPrivateKey };
   const addresses = followRegistryHosts(presence, stop);
   const forward = startRegistryForward({ identity, addresses, log, clock });
+  const api = {
+    app: hostApi(agent, log, mayCallAgent),
+    onUpgrade: attachUpgrade(agent, mayCallAgent, stop),
+  };
   const running = Promise.all([
     agent.run(stop),
     holdLease(presence, stop),
     refreshInfo(presence, stop),
-    listen(
-      {
-        app: hostApi(agent, log, mayCallAgent),
-        host: file.address,
-        port: ports.agent,
-        identity,
-        onUpgrade: attachUpgrade(agent, mayCallAgent, stop),
-      },
-      log,
-      stop,
-    ),
-    listen({ app: plainHealth(), host: file.address, port: ports.agentHealth }, log, stop),
+    listen(ports.agent, () => serve({ ...api, host: file.address, port: ports.agent, identity }), log, stop),
+    listen(ports.agentHealth, () => serveHealth(file.address, ports.agentHealth), log, stop),
   ]);
   log.info({ host: file.host, port: ports.agent }, 'host agent runs');
   await running;
@@ -79,10 +75,15 @@ export async function runHost(config: ApplianceConfig): Promise<void> {
 }
 
 /** Serves until the signal is aborted; a port that is taken is tried again, because its old owner may be on its way out. */
-const listen = async (options: ServeOptions, log: Log, stop: AbortSignal): Promise<void> => {
+const listen = async (
+  port: number,
+  open: () => Promise<Server>,
+  log: Log,
+  stop: AbortSignal,
+): Promise<void> => {
   for (let failures = 0; !stop.aborted;) {
     try {
-      const server = await serve(options);
+      const server = await open();
       await new Promise<void>((resolve) => {
         if (stop.aborted) resolve();
         else stop.addEventListener('abort', () => resolve(), { once: true });
@@ -92,7 +93,7 @@ const listen = async (options: ServeOptions, log: Log, stop: AbortSignal): Promi
       return;
     } catch (error) {
       failures += 1;
-      log.error({ port: options.port, error: String(error) }, 'port not open, trying again');
+      log.error({ port, error: String(error) }, 'port not open, trying again');
       await systemClock.sleep(backoff(failures, cryptoRng), stop).catch(() => undefined);
     }
   }

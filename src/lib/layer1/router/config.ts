@@ -91,7 +91,7 @@ frontend http from base
 
 frontend monitor from base
   bind ${address(settings.monitorAddress, settings.monitorPort)}
-  monitor-uri /healthz
+  http-request return status 200 content-type text/plain string ok if { path /healthz }
   http-request return status 404 content-type text/plain string "only /healthz is here"
 
 backend ${unknownBackend} from base
