@@ -55,7 +55,6 @@ async function startCopy(
       transact: (request) => transact(store, request, ports),
       putTemplate: (input) => putTemplate(store, input),
     },
-    suspicion: () => ({ suspects: () => suspects }),
     jobLogs: () =>
       async function* () {
         // These hosts have no containers, so no lines.

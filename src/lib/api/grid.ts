@@ -63,8 +63,8 @@ export const Consumer = z.object({
   applied: z.number().int(),
   /** Withdrawn instances that still have open requests: job id → number. */
   draining: z.record(z.string(), z.number()).default({}),
-  /** Hosts that it hears nothing of: a second observer beside the one that decides. */
-  suspects: z.array(HostName).default([]),
+  /** Hosts that it hears nothing of, with how long (ms) each had been silent when this was written. */
+  suspects: z.record(HostName, z.number().nonnegative()).default({}),
 });
 export type Consumer = z.infer<typeof Consumer>;
 

@@ -98,10 +98,12 @@ export class FakeHost {
   }
 
   private async testify(): Promise<void> {
-    const suspects = this.witness ? [...this.suspects.keys()].filter((name) => name !== this.name) : [];
+    const silent = this.witness ? [...this.suspects].filter(([name]) => name !== this.name) : [];
+    const names = silent.map(([name]) => name).join();
+    if (names === this.reported) return;
+    this.reported = names;
+    const suspects = Object.fromEntries(silent.map(([name, since]) => [name, this.clock.mono() - since]));
     const record = JSON.stringify({ host: this.name, applied: Number.MAX_SAFE_INTEGER, suspects });
-    if (record === this.reported || (suspects.length === 0 && this.reported === '')) return;
-    this.reported = record;
     await this.store.put(keys.consumer('*', this.name), record, { lease: this.lease ?? '' });
   }
 

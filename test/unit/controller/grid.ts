@@ -94,7 +94,6 @@ export class Grid {
         },
         putTemplate: (input) => putTemplate(store, input),
       },
-      suspicion: () => ({ suspects: () => this.suspects }),
       jobLogs: () => (job, options) => this.jobLogs(job, options),
       clusterKey: this.clusterKey,
       clock: this.clock,

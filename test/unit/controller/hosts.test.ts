@@ -6,21 +6,22 @@ interface Look {
   at: number;
   leased?: Record<string, boolean>;
   suspects?: Record<string, number>;
-  /** All suspects when left out. */
-  seconded?: string[];
+  /** Who reports them; two when left out. */
+  reporters?: string[];
   knownLost?: string[];
 }
 
 function look(
   memory: HostsMemory,
   names: string[],
-  { at, leased = {}, suspects = {}, seconded = Object.keys(suspects), knownLost = [] }: Look,
+  { at, leased = {}, suspects = {}, reporters = ['x', 'y'], knownLost = [] }: Look,
 ) {
   return judgeHosts(memory, {
     now: at,
     leased: new Map(names.map((name) => [name, leased[name] ?? true])),
-    suspects: new Map(Object.entries(suspects)),
-    seconded: new Set(seconded),
+    suspects: new Map(
+      Object.entries(suspects).map(([name, since]) => [name, new Map(reporters.map((by) => [by, since]))]),
+    ),
     knownLost: new Set(knownLost),
   });
 }
@@ -46,7 +47,7 @@ describe('given a host that was seen', () => {
     ['nobody else says so, and there are only two hosts', ['a', 'b'], {}, 'lost'],
     ['nobody else says so, and its lease is gone', ['a', 'b', 'c'], { b: false }, 'lost'],
   ])('when it is silent for 5 s and %s, then of %o it is %s', (_why, names, leased, condition) => {
-    const memory = play(names, [{ at: 0 }, { at: 6_000, suspects: { b: 1_000 }, seconded: [], leased }]);
+    const memory = play(names, [{ at: 0 }, { at: 6_000, suspects: { b: 1_000 }, reporters: ['x'], leased }]);
     expect(conditionOf(memory, 'b')).toBe(condition);
   });
 
@@ -54,7 +55,7 @@ describe('given a host that was seen', () => {
     const silent = { suspects: { b: 1_000 } };
     const lost = play(
       ['a', 'b', 'c'],
-      [{ at: 0 }, { at: 4_000, ...silent }, { at: 5_000, ...silent, seconded: [] }],
+      [{ at: 0 }, { at: 4_000, ...silent }, { at: 5_000, ...silent, reporters: ['x'] }],
     );
     expect(conditionOf(lost, 'b')).toBe('lost');
   });

@@ -177,7 +177,6 @@ export class WorkRig {
         },
         putTemplate: (input) => putTemplate(this.store, input),
       },
-      suspicion: () => ({ suspects: () => new Map() }),
       jobLogs: () => async function* () {},
       work: {
         agent: (address) => new HttpClient({ baseUrl: this.urls.get(address)! }),

@@ -91,7 +91,7 @@ export class World {
   }
 
   consumer(id: string, consumer: Omit<Consumer, 'suspects'>): this {
-    this.state.consumers.set(keys.consumer('*', id), { ...consumer, suspects: [] });
+    this.state.consumers.set(keys.consumer('*', id), { ...consumer, suspects: {} });
     return this;
   }
 

@@ -1,9 +1,10 @@
 // The router's loop with a backend, a store and a clock of the test's own: order, pace and what it never removes.
 import { describe, expect, it } from 'vitest';
+import type { Consumer } from '../../../src/lib/api/grid.js';
 import { FlynnError } from '../../../src/lib/api/errors.js';
 import { keys } from '../../../src/lib/api/keys.js';
 import type { Applied, DrainState, RouterBackend } from '../../../src/lib/layer1/router/backend.js';
-import { ConsumerRecord } from '../../../src/lib/layer1/router/consumer.js';
+import { ConsumerRecord, type ConsumerState } from '../../../src/lib/layer1/router/consumer.js';
 import type { SavedState } from '../../../src/lib/layer1/router/disk.js';
 import { beginHold, settleMs, withHold } from '../../../src/lib/layer1/router/hold.js';
 import { buildTable, type Desired, type Table } from '../../../src/lib/layer1/router/state.js';
@@ -43,8 +44,7 @@ const rig = (last?: SavedState) => {
   const clock = fakeClock();
   const backend = new FakeBackend();
   const store: { view: View | undefined } = { view: undefined };
-  const published: { applied: number; draining: Record<string, number>; suspects: string[]; at: number }[] =
-    [];
+  const published: (ConsumerState & { at: number })[] = [];
   const saved: { state: SavedState; durable: boolean }[] = [];
   const withdrawn = { count: 0 };
   const suspects = new Map<string, number>();
@@ -197,20 +197,20 @@ describe('ConsumerRecord', () => {
     await clock.advance(10);
     expect(await store.get(keys.consumer('*', 'a'))).toBeUndefined();
     for (let n = 1; n <= 1000; n++) {
-      record.publish({ applied: n, draining: {}, suspects: [] });
+      record.publish({ applied: n, draining: {}, suspects: new Map() });
       await clock.advance(1);
     }
     await clock.advance(100);
     expect(store.calls['put']).toBeLessThanOrEqual(22);
     const entry = await store.get(keys.consumer('*', 'a'));
-    expect(JSON.parse(entry?.value ?? '')).toEqual({ host: 'a', applied: 1000, draining: {}, suspects: [] });
+    expect(JSON.parse(entry?.value ?? '')).toEqual({ host: 'a', applied: 1000, draining: {}, suspects: {} });
     expect(entry?.lease).toBeDefined();
     await clock.advance(60_000);
     expect(await store.get(keys.consumer('*', 'a'))).toBeDefined();
     record.withdraw();
     await clock.advance(100);
     expect(await store.get(keys.consumer('*', 'a'))).toBeUndefined();
-    record.publish({ applied: 1001, draining: { 'a-1': 2 }, suspects: [] });
+    record.publish({ applied: 1001, draining: { 'a-1': 2 }, suspects: new Map() });
     await clock.advance(100);
     expect(await store.get(keys.consumer('*', 'a'))).toBeDefined();
     stop.abort();
@@ -219,17 +219,42 @@ describe('ConsumerRecord', () => {
     expect(await store.get(keys.consumer('*', 'a'))).toBeUndefined();
   });
 
+  it('given a silent host, then how long it had been silent is told once, counted to the moment of writing', async () => {
+    const clock = fakeClock();
+    const store = fakeEtcd(clock).client();
+    const stop = new AbortController();
+    const record = new ConsumerRecord({ store, clock, log: silentLog, host: 'a' });
+    const done = record.run(stop.signal);
+    await clock.advance(1_000);
+    const publish = () =>
+      record.publish({ applied: 1, draining: {}, suspects: new Map([['b', clock.mono() - 600]]) });
+    store.cut('refused');
+    publish();
+    await clock.advance(500);
+    store.heal();
+    await clock.advance(5_000);
+    const told = JSON.parse((await store.get(keys.consumer('*', 'a')))?.value ?? '{}') as Consumer;
+    expect(told.suspects['b']).toBeGreaterThanOrEqual(1_000);
+    const writes = store.calls['put'];
+    publish();
+    await clock.advance(5_000);
+    expect(store.calls['put']).toBe(writes);
+    stop.abort();
+    await clock.advance(100);
+    await done;
+  });
+
   it('given a store that was away for longer than the lease, then the record comes back', async () => {
     const clock = fakeClock();
     const store = fakeEtcd(clock).client();
     const stop = new AbortController();
     const record = new ConsumerRecord({ store, clock, log: silentLog, host: 'a' });
     const done = record.run(stop.signal);
-    record.publish({ applied: 1, draining: {}, suspects: [] });
+    record.publish({ applied: 1, draining: {}, suspects: new Map() });
     await clock.advance(100);
     store.cut('refused');
     await clock.advance(20_000);
-    record.publish({ applied: 2, draining: {}, suspects: [] });
+    record.publish({ applied: 2, draining: {}, suspects: new Map() });
     store.heal();
     await clock.advance(10_000);
     expect(JSON.parse((await store.get(keys.consumer('*', 'a')))?.value ?? '{}')).toMatchObject({

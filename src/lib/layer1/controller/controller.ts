@@ -9,7 +9,7 @@ import type { Rng } from '../../util/rng.js';
 import { controllerApi } from './api.js';
 import type { ApiContext } from './context.js';
 import { Freshness } from './fresh.js';
-import { HostWatch, type Suspicion } from './hostwatch.js';
+import { HostWatch } from './hostwatch.js';
 import { lead } from './leader.js';
 import type { JobLogs } from './logs.js';
 import { electionName } from './records.js';
@@ -22,8 +22,6 @@ export interface ControllerPorts {
   host: string;
   store: Store;
   sampi: Pick<Sampi, 'transact' | 'putTemplate'>;
-  /** Gets the copy's own picture, from which it may take the hosts to probe. */
-  suspicion: (picture: Picture) => Suspicion;
   jobLogs: (picture: Picture) => JobLogs;
   /** What builds and one-off runs need; absent: this copy offers neither. */
   work?: Omit<WorkPorts, 'sampi' | 'local'>;
@@ -57,7 +55,7 @@ export function createController(ports: ControllerPorts): Controller {
   // One listener per informer and stream: many, and each taken away when it ends.
   setMaxListeners(0, signal);
   const picture = new Picture({ store, clock, rng, log });
-  const hosts = new HostWatch(picture, ports.suspicion(picture), clock, ports.host);
+  const hosts = new HostWatch(picture, clock, ports.host);
   let work: Work | undefined;
   const api = controllerApi(
     {

@@ -47,10 +47,8 @@ export interface HostsSeen {
   now: number;
   /** Registered hosts; whether each holds its lease. */
   leased: ReadonlyMap<string, boolean>;
-  /** Silent hosts, each with the moment (monotonic ms) from which nothing of it answered. */
-  suspects: ReadonlyMap<string, number>;
-  /** Hosts that an observer on another host, which is not silent itself, hears nothing of either. */
-  seconded: ReadonlySet<string>;
+  /** Hosts that routers report as silent, each with the moments (monotonic ms) from which, by reporter. */
+  suspects: ReadonlyMap<string, ReadonlyMap<string, number>>;
   /** Hosts with claims that an earlier leader marked as lost: not newly missing. */
   knownLost: ReadonlySet<string>;
 }
@@ -94,13 +92,13 @@ export function judgeHosts(
 function judgeHost(
   since: number,
   before: HostMemory | undefined,
-  { now, suspects, seconded, knownLost, leased: registered }: HostsSeen,
+  { now, suspects, knownLost, leased: registered }: HostsSeen,
   name: string,
   leased: boolean,
 ): HostMemory {
-  const suspect = suspects.has(name);
-  const seen = (before?.seen ?? false) || (leased && !suspect);
-  const suspectSince = suspects.get(name);
+  const silent = [...(suspects.get(name)?.values() ?? [])].sort((a, b) => a - b);
+  const [suspectSince] = silent;
+  const seen = (before?.seen ?? false) || (leased && suspectSince === undefined);
   const unleasedSince = leased ? undefined : (before?.unleasedSince ?? now);
   const known = seen || now - since >= hostFigures.unseenMs;
   const condition = conditionOf();
@@ -120,7 +118,7 @@ function judgeHost(
     if (suspectSince !== undefined) {
       if (!known) return 'unseen';
       if (before?.condition === 'lost') return 'lost';
-      if (now - suspectSince >= hostFigures.suspicionMs && certain()) return 'lost';
+      if (now - certainSince() >= hostFigures.suspicionMs) return 'lost';
       return before?.condition === 'away' ? 'away' : 'suspect';
     }
     if (unleasedSince === undefined) return 'present';
@@ -128,9 +126,13 @@ function judgeHost(
     return seen && now - unleasedSince < hostFigures.leaseGraceMs ? 'present' : 'away';
   }
 
-  /** RULES: two observers, one where there are only two hosts. That etcd hears nothing of it either is a second one. */
-  function certain(): boolean {
-    return seconded.has(name) || !leased || registered.size <= 2;
+  /**
+   * From when two observers heard nothing of it (RULES); one is enough where there are only two hosts, or where its
+   * lease is gone: etcd hears nothing of it either.
+   */
+  function certainSince(): number {
+    const enough = leased && registered.size > 2 ? 2 : 1;
+    return silent[enough - 1] ?? Number.POSITIVE_INFINITY;
   }
 }
 

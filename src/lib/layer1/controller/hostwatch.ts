@@ -9,13 +9,8 @@ import {
   type HostMemory,
   type HostsMemory,
 } from './hosts.js';
+import { accused, readReports, type Reports } from './reports.js';
 import type { Picture } from './state.js';
-
-/** Who tells which hosts are silent (layer0's prober). */
-export interface Suspicion {
-  /** Silent hosts, each with the moment (monotonic ms) from which nothing of it answered. */
-  suspects(): ReadonlyMap<string, number>;
-}
 
 /** What was noticed by one look. */
 export interface HostNews {
@@ -31,11 +26,11 @@ const lookMs = 250;
  */
 export class HostWatch {
   private memory: HostsMemory;
+  private reports: Reports = new Map();
   private readonly listeners = new Set<(news: HostNews) => void>();
 
   constructor(
     private readonly picture: Picture,
-    private readonly suspicion: Suspicion,
     private readonly clock: Clock,
     /** Name of the host that this copy runs on. */
     private readonly self: string,
@@ -45,8 +40,12 @@ export class HostWatch {
 
   /** Looks until the signal is aborted. */
   start(signal: AbortSignal): void {
-    const end = this.clock.every(lookMs, () => this.look());
-    signal.addEventListener('abort', end, { once: true });
+    const ends = [
+      this.clock.every(lookMs, () => this.look()),
+      // How long a host has been silent is counted from the moment a report is read.
+      this.picture.records.consumers.onChange(() => this.look()),
+    ];
+    signal.addEventListener('abort', () => ends.forEach((end) => end()), { once: true });
   }
 
   /** Calls back when a host's condition changed or the scheduler froze; the returned function ends that. */
@@ -57,14 +56,14 @@ export class HostWatch {
 
   /** Judges now. Leases that are not being followed say nothing: then all stays as it was. */
   look(): void {
-    if (!this.picture.records.hosts.synced || !this.picture.records.claims.synced) return;
+    const { hosts, claims, consumers } = this.picture.records;
+    if (!hosts.synced || !claims.synced || !consumers.synced) return;
+    this.reports = readReports(this.reports, consumers.items(), this.self, this.clock.mono());
     const leased = new Map([...this.picture.hosts()].map(([name, host]) => [name, host.leased]));
-    const suspects = this.suspicion.suspects();
     const { memory, changes, freeze } = judgeHosts(this.memory, {
       now: this.clock.mono(),
       leased,
-      suspects,
-      seconded: this.seconded(suspects),
+      suspects: accused(this.reports),
       knownLost: this.knownLost(leased),
     });
     this.memory = memory;
@@ -92,17 +91,6 @@ export class HostWatch {
   /** More than half of the hosts went missing at once. */
   get frozen(): boolean {
     return this.memory.frozen;
-  }
-
-  /** What routers of other hosts report; one that is silent itself may have been cut off, and says nothing. */
-  private seconded(suspects: ReadonlyMap<string, number>): Set<string> {
-    const found = new Set<string>();
-    if (suspects.size === 0) return found;
-    for (const { value } of this.picture.records.consumers.items().values()) {
-      if (value.host === this.self || suspects.has(value.host)) continue;
-      for (const host of value.suspects) found.add(host);
-    }
-    return found;
   }
 
   // Only hosts that are not there are looked up among the claims, and mostly there is none.

@@ -6,7 +6,7 @@ import { configDirs, type ApplianceConfig } from '../../appliance/config.js';
 import { createLog } from '../../appliance/log.js';
 import { aborted, untilTerminated } from '../../appliance/run.js';
 import { callerOf, serve } from '../../appliance/server.js';
-import { HostProber, SampiClient } from '../../layer0/index.js';
+import { SampiClient } from '../../layer0/index.js';
 import { openStore } from '../../store/index.js';
 import { registryClients } from '../registry/client.js';
 import { systemClock } from '../../util/clock.js';
@@ -33,16 +33,6 @@ export async function runController(config: ApplianceConfig): Promise<void> {
     host: host.host,
     store,
     sampi,
-    suspicion: (picture) => {
-      known = picture;
-      const prober = new HostProber({
-        hosts: () => [...picture.hosts()].map(([name, { info }]) => ({ name, address: info.address })),
-        clock: systemClock,
-        self: host.host,
-      });
-      prober.start(stop);
-      return prober;
-    },
     jobLogs: (picture) => agentLogs(clients, (name) => picture.hosts().get(name)?.info.address),
     work: {
       agent: (address) => clients.at(address, ports.agent),

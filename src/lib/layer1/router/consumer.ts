@@ -13,6 +13,12 @@ export interface ConsumerRecordOptions {
   host: string;
 }
 
+/** What the router is at. */
+export interface ConsumerState extends Pick<Consumer, 'applied' | 'draining'> {
+  /** Hosts that it hears nothing of, each with the moment (monotonic ms) from which none of its processes answered. */
+  suspects: ReadonlyMap<string, number>;
+}
+
 /** Lease of the record, s: an agent stops waiting for a dead router when it is over. */
 const ttlSeconds = 10;
 /** At most 20 writes per second. */
@@ -25,16 +31,14 @@ const retryMs = 500;
  */
 export class ConsumerRecord {
   private readonly key: string;
-  private readonly value: (state: Omit<Consumer, 'host'>) => string;
   private session: Session | undefined;
-  private wanted: string | undefined;
+  private wanted: ConsumerState | undefined;
   private written: string | undefined;
   private busy = false;
   private notBefore = -Infinity;
 
   constructor(private readonly options: ConsumerRecordOptions) {
     this.key = keys.consumer('*', options.host);
-    this.value = (state) => JSON.stringify({ host: options.host, ...state } satisfies Consumer);
   }
 
   /** Holds the lease until the signal is aborted, then ends it and the record with it. */
@@ -57,8 +61,8 @@ export class ConsumerRecord {
   }
 
   /** What HAProxy has confirmed; written soon, only the latest of several. */
-  publish(state: Omit<Consumer, 'host'>): void {
-    this.wanted = this.value(state);
+  publish(state: ConsumerState): void {
+    this.wanted = { ...state, suspects: new Map(state.suspects) };
     this.pump();
   }
 
@@ -70,7 +74,7 @@ export class ConsumerRecord {
 
   private pump(): void {
     const session = this.session;
-    if (this.busy || !session?.alive() || this.wanted === this.written) return;
+    if (this.busy || !session?.alive() || gist(this.wanted) === this.written) return;
     this.busy = true;
     this.options.clock.after(this.notBefore - this.options.clock.mono(), () => {
       void this.write(session).finally(() => {
@@ -86,11 +90,31 @@ export class ConsumerRecord {
     this.notBefore = clock.mono() + gapMs;
     try {
       if (wanted === undefined) await store.delete(this.key, { signal: session.signal });
-      else await store.put(this.key, wanted, { lease: session.leaseId, signal: session.signal });
-      if (this.session === session) this.written = wanted;
+      else await store.put(this.key, this.value(wanted), { lease: session.leaseId, signal: session.signal });
+      if (this.session === session) this.written = gist(wanted);
     } catch (error) {
       this.notBefore = clock.mono() + retryMs;
       log.info({ key: this.key, error: String(error) }, 'consumer record not written, trying again');
     }
   }
+
+  /** Made when it is written: how long a host has been silent counts from then, whatever held the write up. */
+  private value({ applied, draining, suspects }: ConsumerState): string {
+    const { host, clock } = this.options;
+    const silent = [...suspects].map(([name, since]): [string, number] => [
+      name,
+      Math.max(0, Math.round(clock.mono() - since)),
+    ]);
+    return JSON.stringify({
+      host,
+      applied,
+      draining,
+      suspects: Object.fromEntries(silent),
+    } satisfies Consumer);
+  }
+}
+
+/** What makes two states the same record: time that passes is no news. */
+function gist(state: ConsumerState | undefined): string | undefined {
+  return state && JSON.stringify([state.applied, state.draining, [...state.suspects.keys()].sort()]);
 }

@@ -3,6 +3,7 @@ import { isFlynnError } from '../../api/errors.js';
 import type { Clock } from '../../util/clock.js';
 import type { Log } from '../../util/log.js';
 import type { Draining, RouterBackend } from './backend.js';
+import type { ConsumerState } from './consumer.js';
 import type { SavedState } from './disk.js';
 import { beginHold, withHold, type Hold } from './hold.js';
 import { emptyTable, serverCount, type Table } from './state.js';
@@ -24,7 +25,7 @@ export interface SyncerOptions {
   /** Revision up to which instances are known now. */
   revision: () => number;
   suspects: () => ReadonlyMap<string, number>;
-  publish: (state: { applied: number; draining: Draining; suspects: string[] }) => void;
+  publish: (state: ConsumerState) => void;
   withdraw: () => void;
   save: (state: SavedState, durable: boolean) => Promise<void>;
   /** The state on disk at the start. */
@@ -161,8 +162,7 @@ export class Syncer {
     this.lingering = lingering;
     if (this.fresh) {
       this.published = this.saved.revision;
-      const suspects = [...this.options.suspects().keys()].sort();
-      this.options.publish({ applied: this.saved.revision, draining, suspects });
+      this.options.publish({ applied: this.saved.revision, draining, suspects: this.options.suspects() });
     }
     if (!this.savedDurably) {
       this.savedDurably = true;
