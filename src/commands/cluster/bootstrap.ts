@@ -2,6 +2,7 @@
 import { Args, Flags } from '@oclif/core';
 import type { BootstrapResult } from '../../lib/operator/bootstrap.js';
 import { FlynnCommand } from '../../lib/ui/command.js';
+import { imagesFlag, memberFlags } from '../../lib/ui/host-flags.js';
 
 export default class ClusterBootstrap extends FlynnCommand<BootstrapResult> {
   static override description =
@@ -16,29 +17,10 @@ export default class ClusterBootstrap extends FlynnCommand<BootstrapResult> {
     hosts: Args.string({ description: '[name=]user@host[:port] or names from ssh_config', required: true }),
   };
   static override flags = {
+    ...memberFlags,
+    ...imagesFlag('they are built on the first host'),
     name: Flags.string({ description: 'name of the cluster on this computer', default: 'default' }),
     domain: Flags.string({ description: 'apps answer at APP.DOMAIN (default: PUBLIC-IP.sslip.io)' }),
-    identity: Flags.string({
-      char: 'i',
-      description: 'private key file',
-      multiple: true,
-      multipleNonGreedy: true,
-    }),
-    'ssh-config': Flags.string({ description: 'ssh_config file', env: 'FLYNN_SSH_CONFIG' }),
-    'host-key': Flags.string({
-      description: 'fingerprint of a host key to accept (SHA256:…), once for each host',
-      multiple: true,
-      multipleNonGreedy: true,
-    }),
-    'internal-address': Flags.string({
-      description: 'address the other hosts use for a host: HOST=ADDRESS',
-      multiple: true,
-      multipleNonGreedy: true,
-    }),
-    images: Flags.string({
-      description: 'bundle of images (default: they are built on the first host)',
-      env: 'FLYNN_IMAGES',
-    }),
     'http-port': Flags.integer({
       description: 'port the routers serve HTTP on',
       default: 80,
@@ -48,11 +30,6 @@ export default class ClusterBootstrap extends FlynnCommand<BootstrapResult> {
     capacity: Flags.string({
       description: 'what each host offers: MEMORY_MIB,CPU_MILLIS (default: what it has)',
     }),
-    'allow-public-plaintext': Flags.boolean({
-      description: 'accept plain HTTP between hosts over public addresses',
-    }),
-    'dry-run': Flags.boolean({ description: 'look and show the plan, change nothing' }),
-    yes: Flags.boolean({ char: 'y', description: 'ask nothing' }),
   };
 
   async run(): Promise<BootstrapResult> {
