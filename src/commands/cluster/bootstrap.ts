@@ -11,6 +11,7 @@ export default class ClusterBootstrap extends FlynnCommand<BootstrapResult> {
     '<%= config.bin %> cluster bootstrap root@203.0.113.7',
     '<%= config.bin %> cluster bootstrap a=root@203.0.113.7 b=root@203.0.113.8 c=root@203.0.113.9 --domain apps.example.com',
     '<%= config.bin %> cluster bootstrap a b c --dry-run',
+    '<%= config.bin %> cluster bootstrap a b c --ca-cert /usr/local/share/ca-certificates/proxy.crt',
   ];
   static override strict = false;
   static override args = {

@@ -31,6 +31,9 @@ export const memberFlags = {
   'allow-public-plaintext': Flags.boolean({
     description: 'accept plain HTTP between hosts over public addresses',
   }),
+  'ca-cert': Flags.string({
+    description: 'file of PEM certificates that builds trust too: the authority of a proxy that reads TLS',
+  }),
   'dry-run': Flags.boolean({ description: 'look and show the plan, change nothing' }),
   ...yesFlag,
 };
