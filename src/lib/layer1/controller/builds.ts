@@ -17,7 +17,7 @@ import { ensureSlugrunner, liveRegistries, systemImage, type RegistryPorts } fro
 import { openEnv } from './releases.js';
 import { oneOffViews } from './schedulers/orphans.js';
 import { parseOneOff } from './schedulers/oneoff.js';
-import { Turns } from './turns.js';
+import { Turns } from '../shared/turns.js';
 
 const MiB = 1024 * 1024;
 const trustDir = `${hostPaths.config}/${configDirs.trust}`;
