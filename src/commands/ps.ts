@@ -26,7 +26,7 @@ export default class Ps extends AppCommand<AppState> {
     const lines = table(jobs, [
       { title: 'job', value: (job) => job.name },
       { title: 'state', value: (job) => tone(job.state) },
-      { title: 'since', value: (job) => ago(job.since, now), right: true },
+      { title: 'since', value: (job) => (job.since === 0 ? '-' : ago(job.since, now)), right: true },
       { title: 'release', value: (job) => `v${job.release}` },
       { title: 'host', value: (job) => job.host },
       { title: 'starts', value: (job) => job.starts, right: true },

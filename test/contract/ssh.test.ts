@@ -310,6 +310,20 @@ describe('commands', () => {
     expect(results.map((r) => Number(r.stdout))).toEqual(Array.from({ length: 20 }, (_, n) => n));
   });
 
+  it('given an sshd that allows no more sessions than we use, then none is asked for before one is free', async () => {
+    const tight = await startSshd({ config: ['MaxSessions 8'] });
+    try {
+      const hostKeys = { pinned: [await fingerprintOf(tight.hostKeys[0] ?? '')] };
+      const auth = { identityFiles: [tight.userKey] };
+      const conn = await connect({ hostKeys, auth }, { ...target, port: tight.port });
+      // Equal lengths: many end in the same moment, and as many others begin.
+      const all = await Promise.all(Array.from({ length: 32 }, () => conn.exec(['sleep', '0.2'])));
+      expect(all.filter(({ code }) => code !== 0)).toEqual([]);
+    } finally {
+      await tight.stop();
+    }
+  }, 120_000);
+
   it('given a deadline, then the command is stopped, and it frees its session', async () => {
     const conn = await connect();
     const marker = join(folder, 'marker');

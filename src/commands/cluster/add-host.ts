@@ -1,7 +1,8 @@
 // flynn cluster add-host: plain hosts become part of a cluster that is up.
-import { Args, Flags } from '@oclif/core';
+import { Args } from '@oclif/core';
 import type { AddHostResult } from '../../lib/operator/add-host.js';
 import { FlynnCommand } from '../../lib/ui/command.js';
+import { imagesFlag, memberFlags } from '../../lib/ui/host-flags.js';
 
 export default class ClusterAddHost extends FlynnCommand<AddHostResult> {
   static override description =
@@ -17,32 +18,8 @@ export default class ClusterAddHost extends FlynnCommand<AddHostResult> {
     hosts: Args.string({ description: '[name=]user@host[:port] or names from ssh_config', required: true }),
   };
   static override flags = {
-    identity: Flags.string({
-      char: 'i',
-      description: 'private key file',
-      multiple: true,
-      multipleNonGreedy: true,
-    }),
-    'ssh-config': Flags.string({ description: 'ssh_config file', env: 'FLYNN_SSH_CONFIG' }),
-    'host-key': Flags.string({
-      description: 'fingerprint of a host key to accept (SHA256:…), once for each host',
-      multiple: true,
-      multipleNonGreedy: true,
-    }),
-    'internal-address': Flags.string({
-      description: 'address the other hosts use for a host: HOST=ADDRESS',
-      multiple: true,
-      multipleNonGreedy: true,
-    }),
-    images: Flags.string({
-      description: 'bundle of images (default: the one of bootstrap, else they are fetched from the cluster)',
-      env: 'FLYNN_IMAGES',
-    }),
-    'allow-public-plaintext': Flags.boolean({
-      description: 'accept plain HTTP between hosts over public addresses',
-    }),
-    'dry-run': Flags.boolean({ description: 'look and show the plan, change nothing' }),
-    yes: Flags.boolean({ char: 'y', description: 'ask nothing' }),
+    ...memberFlags,
+    ...imagesFlag('the one of bootstrap, else they are fetched from the cluster'),
   };
 
   async run(): Promise<AddHostResult> {

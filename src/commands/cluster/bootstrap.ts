@@ -2,6 +2,7 @@
 import { Args, Flags } from '@oclif/core';
 import type { BootstrapResult } from '../../lib/operator/bootstrap.js';
 import { FlynnCommand } from '../../lib/ui/command.js';
+import { imagesFlag, memberFlags } from '../../lib/ui/host-flags.js';
 
 export default class ClusterBootstrap extends FlynnCommand<BootstrapResult> {
   static override description =
@@ -10,35 +11,17 @@ export default class ClusterBootstrap extends FlynnCommand<BootstrapResult> {
     '<%= config.bin %> cluster bootstrap root@203.0.113.7',
     '<%= config.bin %> cluster bootstrap a=root@203.0.113.7 b=root@203.0.113.8 c=root@203.0.113.9 --domain apps.example.com',
     '<%= config.bin %> cluster bootstrap a b c --dry-run',
+    '<%= config.bin %> cluster bootstrap a b c --ca-cert /usr/local/share/ca-certificates/proxy.crt',
   ];
   static override strict = false;
   static override args = {
     hosts: Args.string({ description: '[name=]user@host[:port] or names from ssh_config', required: true }),
   };
   static override flags = {
+    ...memberFlags,
+    ...imagesFlag('they are built on the first host'),
     name: Flags.string({ description: 'name of the cluster on this computer', default: 'default' }),
     domain: Flags.string({ description: 'apps answer at APP.DOMAIN (default: PUBLIC-IP.sslip.io)' }),
-    identity: Flags.string({
-      char: 'i',
-      description: 'private key file',
-      multiple: true,
-      multipleNonGreedy: true,
-    }),
-    'ssh-config': Flags.string({ description: 'ssh_config file', env: 'FLYNN_SSH_CONFIG' }),
-    'host-key': Flags.string({
-      description: 'fingerprint of a host key to accept (SHA256:…), once for each host',
-      multiple: true,
-      multipleNonGreedy: true,
-    }),
-    'internal-address': Flags.string({
-      description: 'address the other hosts use for a host: HOST=ADDRESS',
-      multiple: true,
-      multipleNonGreedy: true,
-    }),
-    images: Flags.string({
-      description: 'bundle of images (default: they are built on the first host)',
-      env: 'FLYNN_IMAGES',
-    }),
     'http-port': Flags.integer({
       description: 'port the routers serve HTTP on',
       default: 80,
@@ -48,11 +31,6 @@ export default class ClusterBootstrap extends FlynnCommand<BootstrapResult> {
     capacity: Flags.string({
       description: 'what each host offers: MEMORY_MIB,CPU_MILLIS (default: what it has)',
     }),
-    'allow-public-plaintext': Flags.boolean({
-      description: 'accept plain HTTP between hosts over public addresses',
-    }),
-    'dry-run': Flags.boolean({ description: 'look and show the plan, change nothing' }),
-    yes: Flags.boolean({ char: 'y', description: 'ask nothing' }),
   };
 
   async run(): Promise<BootstrapResult> {

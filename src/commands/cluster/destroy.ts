@@ -1,7 +1,8 @@
 // flynn cluster destroy: a cluster leaves its hosts.
-import { Args, Flags } from '@oclif/core';
+import { Args } from '@oclif/core';
 import type { DestroyResult } from '../../lib/operator/destroy.js';
 import { FlynnCommand } from '../../lib/ui/command.js';
+import { reachFlags, yesFlag } from '../../lib/ui/host-flags.js';
 
 export default class ClusterDestroy extends FlynnCommand<DestroyResult> {
   static override description =
@@ -15,21 +16,7 @@ export default class ClusterDestroy extends FlynnCommand<DestroyResult> {
     name: Args.string({ description: 'name of the cluster', required: true }),
     hosts: Args.string({ description: 'its hosts, when this computer has no record of it' }),
   };
-  static override flags = {
-    identity: Flags.string({
-      char: 'i',
-      description: 'private key file',
-      multiple: true,
-      multipleNonGreedy: true,
-    }),
-    'ssh-config': Flags.string({ description: 'ssh_config file', env: 'FLYNN_SSH_CONFIG' }),
-    'host-key': Flags.string({
-      description: 'fingerprint of a host key to accept (SHA256:…)',
-      multiple: true,
-      multipleNonGreedy: true,
-    }),
-    yes: Flags.boolean({ char: 'y', description: 'ask nothing' }),
-  };
+  static override flags = { ...reachFlags, ...yesFlag };
 
   async run(): Promise<DestroyResult> {
     const { argv, flags } = await this.parse(ClusterDestroy);

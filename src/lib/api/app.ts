@@ -153,6 +153,7 @@ export const JobLine = z.object({
   release: z.number().int(),
   host: z.string(),
   state: z.union([JobState, z.literal('serving'), z.literal('lost')]),
+  /** When it came into this state, ms; before its agent has told anything: when it was claimed. */
   since: z.number(),
   starts: z.number().int(),
   reason: z.string().optional(),

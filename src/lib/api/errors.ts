@@ -31,6 +31,21 @@ export const exitCodes = {
 /** One of the stable error codes. */
 export type ErrorCode = keyof typeof exitCodes;
 
+/** What each exit code of the command line means; `run` alone passes on the code of its job. */
+export const exitMeanings: Readonly<Record<0 | (typeof exitCodes)[ErrorCode], string>> = {
+  0: 'done, or nothing to do',
+  1: 'a mistake in Flynn',
+  2: 'usage, or something that is not valid',
+  3: 'not found',
+  4: 'in conflict with what is there',
+  5: 'refused: a key, a role or a host key',
+  6: 'not reachable',
+  7: 'no quorum, no capacity, or something that is needed is missing',
+  8: 'built or deployed, and failed: the old release serves',
+  124: 'not within its time',
+  130: 'interrupted',
+};
+
 /** The shape of an error on the wire and under `--json`. */
 export interface ErrorBody {
   code: ErrorCode;

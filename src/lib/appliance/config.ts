@@ -23,12 +23,13 @@ export const HostFile = z.object({
 });
 export type HostFile = z.infer<typeof HostFile>;
 
-/** Directories below the root (`/etc/flynn`): each appliance mounts `common` and its own, read-only. */
+/** Directories below the root (`/etc/flynn`): each appliance mounts `common` and its own, build jobs `trust`, read-only. */
 export const configDirs = {
   common: 'common', // host.json, ca.crt
   host: 'host', // host.crt, host.key (CN host-NAME), wrap.key (X25519, base64)
   router: 'router', // router.crt, router.key (CN router)
   etcd: 'etcd', // server.crt, server.key
+  trust: 'trust', // ca.crt: authorities that builds of apps trust, where an operator brought some
   control: 'control', // control.crt, control.key (CN control), cluster.key (base64), ca.key, gateway_host_key
 } as const;
 

@@ -1,16 +1,10 @@
 // Certificates that this machine trusts beyond Debian's own: containers behind the same proxy need them too.
 import { createHash, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { splitBundle } from '../util/pem.js';
 
 /** The machine's bundle on Debian and its kin. */
 const MACHINE_BUNDLE = '/etc/ssl/certs/ca-certificates.crt';
-
-const PEM = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g;
-
-/** The certificates of a bundle, one PEM block each, in order and without repeats. */
-export const splitBundle = (bundle: string): string[] => [
-  ...new Set((bundle.match(PEM) ?? []).map((block) => block.replace(/\r/g, ''))),
-];
 
 const fingerprint = (pem: string): string => {
   try {

@@ -1,6 +1,7 @@
 // From the words of the command line to add-host's options.
 import { addHosts, type AddHostResult } from './add-host.js';
 import { parseInternalAddresses, portsOf, reachOf, type BootstrapCommand } from './bootstrap-command.js';
+import { readCaCert } from './ca-cert.js';
 import { chooseCluster } from './context.js';
 import { flynnHome } from './local-files.js';
 import { describeOperations } from './operation.js';
@@ -15,6 +16,7 @@ interface AddHostFlags {
   'internal-address'?: string[];
   images?: string;
   'allow-public-plaintext': boolean;
+  'ca-cert'?: string;
   'dry-run': boolean;
 }
 
@@ -23,6 +25,7 @@ export async function runAddHost(
   command: Omit<BootstrapCommand, 'flags'> & { flags: AddHostFlags },
 ): Promise<AddHostResult> {
   const { flags, env } = command;
+  const trust = flags['ca-cert'] === undefined ? undefined : await readCaCert(flags['ca-cert']);
   const { name } = await chooseCluster({
     home: flynnHome(env),
     ...(flags.cluster ? { flag: flags.cluster } : {}),
@@ -35,6 +38,7 @@ export async function runAddHost(
     internalAddresses: parseInternalAddresses(flags['internal-address'] ?? []),
     ...(flags.images ? { images: flags.images } : {}),
     allowPublicPlaintext: flags['allow-public-plaintext'],
+    ...(trust ? { trust } : {}),
     dryRun: flags['dry-run'],
     confirm: (operations) => command.confirm(describeOperations(operations), 'Carry this out?'),
     signal: command.signal,

@@ -33,6 +33,8 @@ export interface AddHostOptions {
   /** Path of the image bundle; absent: the one that the cluster was made from, else the images of its hosts. */
   images?: string;
   allowPublicPlaintext: boolean;
+  /** PEM certificates that builds on these hosts trust; absent: the ones of bootstrap. */
+  trust?: string;
   dryRun: boolean;
   /** Asked before the first change, with the plan; throws to stop. */
   confirm(operations: readonly Operation[]): Promise<void>;
@@ -95,7 +97,7 @@ export async function addHosts(ports: OperatorPorts, options: AddHostOptions): P
     ];
     for (const finding of findings) ports.reporter.event({ type: 'finding', finding });
     refuse(findings);
-    const { journal, secrets } = await withHosts(known, looked, addresses, ports.clock.now());
+    const { journal, secrets } = await withHosts(known, looked, addresses, ports.clock.now(), options.trust);
     const all = [...looked, ...others.looked];
     const control = all.find((l) => rolesIn(journal, l.report.name).includes('control'))?.report.name;
     if (control === undefined) {

@@ -4,6 +4,7 @@ import { isIP } from 'node:net';
 import { FlynnError } from '../api/errors.js';
 import { ClusterName, Domain } from '../api/names.js';
 import { bootstrap, type BootstrapResult } from './bootstrap.js';
+import { readCaCert } from './ca-cert.js';
 import type { ReachOptions } from './connect.js';
 import { lineOf } from './events.js';
 import { flynnHome } from './local-files.js';
@@ -23,6 +24,7 @@ export interface BootstrapFlags {
   'http-port': number;
   capacity?: string;
   'allow-public-plaintext': boolean;
+  'ca-cert'?: string;
   'dry-run': boolean;
 }
 
@@ -118,6 +120,7 @@ export async function runBootstrap(command: BootstrapCommand): Promise<Bootstrap
   if (flags.domain !== undefined && !Domain.safeParse(flags.domain).success) {
     throw usage(`--domain ${flags.domain} is not a domain`);
   }
+  const trust = flags['ca-cert'] === undefined ? undefined : await readCaCert(flags['ca-cert']);
   const sshConfig = flags['ssh-config'];
   const identityFiles = (flags.identity ?? []).map((file) => resolve(file));
   const agentSocket = env.SSH_AUTH_SOCK;
@@ -141,6 +144,7 @@ export async function runBootstrap(command: BootstrapCommand): Promise<Bootstrap
     httpPort: flags['http-port'],
     ...(flags.capacity ? { capacity: parseCapacity(flags.capacity) } : {}),
     allowPublicPlaintext: flags['allow-public-plaintext'],
+    ...(trust ? { trust } : {}),
     operatorKeys: [operator.key],
     ...(operator.identity ? { identity: operator.identity } : {}),
     dryRun: flags['dry-run'],

@@ -41,6 +41,8 @@ export interface BootstrapOptions {
   /** Capacity of every host's book in place of what the machine has. */
   capacity?: { memoryMiB: number; cpuMillis: number };
   allowPublicPlaintext: boolean;
+  /** PEM certificates of authorities that system images and builds of apps trust beside the usual ones. */
+  trust?: string;
   /** Keys that may use the cluster from the start, as admins. */
   operatorKeys: readonly SshKey[];
   /** Private key file that belongs to the first of them, when it is one: the cluster is used with it from here. */
@@ -164,7 +166,8 @@ async function carryOut(
   const { journal, secrets, links, bundle } = work;
   const source: ImageSource = {
     ...(bundle ? { bundle } : {}),
-    build: (docker, progress, signal) => buildBundle(docker, ports.home, progress, signal),
+    build: (docker, progress, signal) =>
+      buildBundle(docker, ports.home, journal.trust ?? '', progress, signal),
   };
   const executors = clusterExecutors({
     work: { journal, secrets, links, clock: ports.clock },

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import type { Docker } from '../docker/port.js';
 import { packageRoot } from '../util/package-root.js';
+import { splitBundle } from '../util/pem.js';
 import { openBundle, type ImageBundle, type ImageManifest } from './images.js';
 
 const bundleFile = (home: string): string => join(home, 'images.tar.gz');
@@ -20,14 +21,20 @@ export async function fetchBundle(
   return openBundle(file);
 }
 
-/** Builds what the engine lacks and brings the bundle here, unless the same one lies here already. */
+/** Builds what the engine lacks, trusting the authorities of the PEM text `trust`, and brings the bundle here, unless the same one lies here already. */
 export async function buildBundle(
   docker: Docker,
   home: string,
+  trust: string,
   progress: (text: string) => void,
   signal: AbortSignal,
 ): Promise<ImageBundle> {
   const { buildSystemImages } = await import('./system-images.js');
-  const manifest = await buildSystemImages(docker, { root: packageRoot(), onProgress: progress, signal });
+  const manifest = await buildSystemImages(docker, {
+    root: packageRoot(),
+    trust: splitBundle(trust),
+    onProgress: progress,
+    signal,
+  });
   return fetchBundle(docker, manifest, home, progress);
 }

@@ -24,7 +24,7 @@ export interface Looked {
   publicAddress: string;
 }
 
-/** The journal of an earlier run, if the same hosts are named. */
+/** The journal of an earlier run, if the same hosts are named; with the authorities that are named now, if any are. */
 export function sameHosts(
   journal: ClusterJournal,
   looked: readonly Looked[],
@@ -46,7 +46,12 @@ export function sameHosts(
       `leave out --domain, or begin anew: flynn cluster destroy ${journal.name}`,
     );
   }
-  return journal;
+  return options.trust === undefined ? journal : withTrust(journal, options.trust);
+}
+
+/** The journal with these authorities for all of its hosts. */
+function withTrust(journal: ClusterJournal, trust: string): ClusterJournal {
+  return { ...journal, trust, hosts: journal.hosts.map(({ trust: _own, ...host }) => host) };
 }
 
 /** A new cluster's journal and secrets; nothing is written yet. */
@@ -86,6 +91,7 @@ export async function newCluster(
     hosts,
     ...(options.capacity ? { capacity: options.capacity } : {}),
     ...(options.identity ? { identity: options.identity } : {}),
+    ...(options.trust ? { trust: options.trust } : {}),
   };
   return { journal, secrets };
 }

@@ -36,6 +36,8 @@ export function hostDirs(host: JournalHost): DirSpec[] {
   return [
     { path: hostPaths.config, mode: 0o755 },
     { path: at(configDirs.common), mode: 0o755 },
+    // Always there, also empty: build jobs mount it.
+    { path: at(configDirs.trust), mode: 0o755 },
     { path: at(configDirs.host), mode: 0o700 },
     { path: at(configDirs.router), mode: 0o700 },
     { path: hostPaths.data, mode: 0o755 },
@@ -85,8 +87,10 @@ export function hostFiles(journal: ClusterJournal, secrets: ClusterSecrets, host
     at(dir, `${name}.crt`, value.cert, 0o644),
     at(dir, `${name}.key`, value.key, 0o600),
   ];
+  const trust = host.trust ?? journal.trust;
   return [
     at(configDirs.common, 'ca.crt', secrets.authority.cert, 0o644),
+    ...(trust ? [at(configDirs.trust, 'ca.crt', trust, 0o644)] : []),
     ...pair(configDirs.host, 'host', own.host),
     at(configDirs.host, 'wrap.key', own.wrap.privateKey, 0o600),
     ...pair(configDirs.router, 'router', own.router),

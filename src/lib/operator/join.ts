@@ -42,12 +42,16 @@ export function checkNames(journal: ClusterJournal, candidates: readonly Candida
   }
 }
 
-/** The journal and secrets with the new hosts as workers; those that are known stay as they are. `now` in ms. */
+/**
+ * The journal and secrets with the new hosts as workers; those that are known stay as they are, but for the
+ * authorities in `trust` that builds on all of these hosts shall trust. `now` in ms.
+ */
 export async function withHosts(
   known: { journal: ClusterJournal; secrets: ClusterSecrets },
   looked: readonly Looked[],
   addresses: readonly AddressChoice[],
   now: number,
+  trust?: string,
 ): Promise<{ journal: ClusterJournal; secrets: ClusterSecrets }> {
   const hosts: JournalHost[] = [];
   const certificates: ClusterSecrets['hosts'] = {};
@@ -69,8 +73,12 @@ export async function withHosts(
     hosts.push(added);
     certificates[added.name] = await hostSecrets(known.secrets.authority, added, now);
   }
+  const named = new Set(looked.map((l) => l.report.name));
+  const trusted = [...known.journal.hosts, ...hosts].map((host) =>
+    trust !== undefined && named.has(host.name) ? { ...host, trust } : host,
+  );
   return {
-    journal: { ...known.journal, hosts: [...known.journal.hosts, ...hosts] },
+    journal: { ...known.journal, hosts: trusted },
     secrets: { ...known.secrets, hosts: { ...known.secrets.hosts, ...certificates } },
   };
 }

@@ -15,6 +15,8 @@ export const JournalHost = LocalHost.extend({
   memoryBytes: z.number().int(),
   /** When it was added, ms; absent for the hosts of bootstrap. */
   joinedAt: z.number().optional(),
+  /** PEM certificates of authorities that builds on this host trust, when they are not the cluster's. */
+  trust: z.string().optional(),
 });
 export type JournalHost = z.infer<typeof JournalHost>;
 
@@ -34,6 +36,8 @@ export const ClusterJournal = z.object({
   identity: z.string().optional(),
   /** Capacity of every host's book, when the operator said one. */
   capacity: z.object({ memoryMiB: z.number().int(), cpuMillis: z.number().int() }).optional(),
+  /** PEM certificates of authorities that system images and builds trust beside the usual ones. */
+  trust: z.string().optional(),
   /** What the cluster's appliances run from, and the bundle it came in. */
   images: ImageManifest.optional(),
   bundle: z.string().optional(),

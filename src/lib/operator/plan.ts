@@ -75,7 +75,10 @@ export function planBootstrap(input: PlanInput): Operation[] {
     const docker = planDocker(add, host, facts.get(host.name));
     const files = planFiles(add, input, host);
     if (!images && host === journal.hosts[0]) {
-      const detail = ["with the host's own engine, from the recipes of this package"];
+      const detail = [
+        "with the host's own engine, from the recipes of this package",
+        ...(journal.trust ? ['trusting the certificates of --ca-cert'] : []),
+      ];
       built = [add('images.build', 'build images', docker, host, detail)];
     }
     const names = images ? refsOf(images) : ['the ones that were built'];

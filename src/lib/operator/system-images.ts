@@ -9,6 +9,7 @@ import { createGzip } from 'node:zlib';
 import { pack } from 'tar-stream';
 import { FlynnError, isFlynnError } from '../api/errors.js';
 import type { Docker } from '../docker/port.js';
+import { trusting, type Files } from './image-trust.js';
 import { manifestPath, openBundle, type ImageManifest } from './images.js';
 
 /** One image: its folder below `templates/images`, what it is built on, and which appliances run from it. */
@@ -36,11 +37,11 @@ const recipes: readonly Recipe[] = [
 export interface BuildImagesOptions {
   /** Folder of the package: holds `templates/images` and `dist/appliance`. */
   root: string;
+  /** PEM certificates of authorities that the images trust beside the usual ones, while they are built and after. */
+  trust?: readonly string[];
   onProgress?: (text: string) => void;
   signal?: AbortSignal;
 }
-
-type Files = Map<string, Buffer>;
 
 /**
  * Builds what is not there yet and returns the names. Images are named by a hash of all that goes into them,
@@ -57,7 +58,9 @@ export async function buildSystemImages(docker: Docker, options: BuildImagesOpti
   const refs: Record<string, string> = {};
   const manifest: ImageManifest = { images: {}, ids: {} };
   for (const recipe of recipes) {
-    const files = await readTree(join(options.root, 'templates', 'images', recipe.name));
+    const own = await readTree(join(options.root, 'templates', 'images', recipe.name));
+    // What an image is built on hands its authorities down.
+    const files = recipe.base ? own : trusting(own, options.trust ?? []);
     const context = recipe.context;
     if (context) for (const [path, content] of contexts[context]) files.set(`${context}/${path}`, content);
     const base = recipe.base ? refs[recipe.base] : undefined;

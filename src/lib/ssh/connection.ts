@@ -22,8 +22,13 @@ import { Semaphore } from './semaphore.js';
 import { bracketHost, describeTarget } from './target.js';
 import { writeRemoteFile } from './write-file.js';
 
-/** sshd's default MaxSessions is 10, and it counts a session until its process is gone: stay below. */
+/**
+ * sshd's default MaxSessions is 10, and it counts a session until its process is gone. The two that are left are for
+ * processes whose channel was closed before they ended.
+ */
 const SESSIONS = 8;
+/** Bound of the wait for sshd to be done with a session whose channel is closed, in ms. */
+const SETTLE_MS = 5_000;
 /** Bound of opening a channel, waiting for a free session included, in ms. */
 const OPEN_MS = 60_000;
 /** Bound of an orderly close, in ms. */
@@ -143,12 +148,32 @@ export class Ssh2Connection implements SshConnection {
         (channel) => this.#follow(channel),
         signal,
       );
-      void command.stream.gone.then(release);
+      void command.stream.gone.then(() => this.#settled()).then(release);
       return command;
     } catch (error) {
       release();
       throw error;
     }
+  }
+
+  /**
+   * Resolves when the host has answered something that was sent after a channel's close. sshd takes all packets that
+   * arrived before it clears closed sessions away: a new one that is asked for in the same breath as the close is one
+   * too many. Its answers leave after that. Asked is to end a forward that there is none of: any server replies.
+   */
+  #settled(): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.clock.after(SETTLE_MS, resolve);
+      const done = (): void => {
+        cancel();
+        resolve();
+      };
+      try {
+        this.client.unforwardIn('127.0.0.1', 1, done);
+      } catch {
+        done(); // the connection is gone, and all of its sessions
+      }
+    });
   }
 
   #follow(channel: ClientChannel): OpenCommand {

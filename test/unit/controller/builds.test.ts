@@ -4,7 +4,7 @@ import { frame, writeFrame } from '../../../src/lib/api/attach.js';
 import { keys } from '../../../src/lib/api/keys.js';
 import { processesOf } from '../../../src/lib/layer1/controller/builds.js';
 import { LineQueue } from '../../../src/lib/layer1/controller/lines.js';
-import { Turns } from '../../../src/lib/layer1/controller/turns.js';
+import { Turns } from '../../../src/lib/layer1/shared/turns.js';
 import { goodBuilder, stdinOf, WorkRig, type JobBody } from './work-rig.js';
 
 let rig: WorkRig;

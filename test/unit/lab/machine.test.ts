@@ -1,7 +1,8 @@
 // Programs by argv, certificates beyond Debian's, lines of progress and free ports.
 import { createServer } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { extraCertificates, splitBundle } from '../../../src/lib/lab/ca.js';
+import { extraCertificates } from '../../../src/lib/lab/ca.js';
+import { splitBundle } from '../../../src/lib/util/pem.js';
 import { linesTo } from '../../../src/lib/lab/report.js';
 import { anyTaken, freeLocalPort, publishPlan } from '../../../src/lib/lab/machine.js';
 import { packageRoot } from '../../../src/lib/util/package-root.js';

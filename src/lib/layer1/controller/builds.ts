@@ -4,6 +4,7 @@ import { maxSourceBytes, type BuildResult } from '../../api/build.js';
 import { FlynnError, isFlynnError } from '../../api/errors.js';
 import { ProcessType } from '../../api/names.js';
 import type { JobTemplateInput } from '../../api/job.js';
+import { configDirs, hostPaths } from '../../appliance/config.js';
 import { poll } from '../../util/retry.js';
 import { abortReason, withDeadline } from '../../util/signal.js';
 import { build, type BuiltImage } from '../builder/build.js';
@@ -16,9 +17,10 @@ import { ensureSlugrunner, liveRegistries, systemImage, type RegistryPorts } fro
 import { openEnv } from './releases.js';
 import { oneOffViews } from './schedulers/orphans.js';
 import { parseOneOff } from './schedulers/oneoff.js';
-import { Turns } from './turns.js';
+import { Turns } from '../shared/turns.js';
 
 const MiB = 1024 * 1024;
+const trustDir = `${hostPaths.config}/${configDirs.trust}`;
 
 /** What a push brings. */
 export interface PushRequest {
@@ -42,6 +44,8 @@ export function builderTemplate(image: string): Omit<JobTemplateInput, 'kind'> {
   return {
     image,
     network: 'bridge',
+    // The authorities of the host's operator: builds fetch through the proxy of wherever they run.
+    mounts: [{ type: 'bind', source: trustDir, target: trustDir, readOnly: true }],
     resources: { memory: 512 * MiB, cpu: 100 },
     memoryLimit: 1024 * MiB,
     cpuShares: 128,

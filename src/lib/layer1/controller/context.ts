@@ -11,7 +11,7 @@ import type { Rng } from '../../util/rng.js';
 import type { Freshness } from './fresh.js';
 import type { HostWatch } from './hostwatch.js';
 import type { JobLogs } from './logs.js';
-import { personOf, requireApp, type Action, type Person } from './person.js';
+import { personOf, requireApp, type Action, type Person } from '../shared/person.js';
 import type { Picture } from './state.js';
 import { readNow } from './write.js';
 

@@ -1,5 +1,6 @@
 // Jobs as people and planners see them: states, names, what serves. Pure, over records of the picture.
 import { serviceOf, type JobLine, type ProcessSpec, type Release } from '../../api/app.js';
+import { ulidTime } from '../../util/ulid.js';
 import { isMissing, type Condition } from './hosts.js';
 import type { JobRecord } from './state.js';
 
@@ -79,7 +80,8 @@ function lineOf(job: JobRecord, name: string, context: JobContext): JobLine {
     release: job.version,
     host: job.host,
     state: lineState(job, context),
-    since: status?.since ?? 0,
+    // The id is made with the claim: until its agent tells more, that is when this state began.
+    since: status?.since ?? (ulidTime(job.id.slice(-26)) || 0),
     starts: status?.starts ?? 0,
     ...(status?.reason ? { reason: status.reason } : {}),
     ...(status?.tail ? { tail: status.tail } : {}),

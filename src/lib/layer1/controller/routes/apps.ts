@@ -18,7 +18,7 @@ import { ulid } from '../../../util/ulid.js';
 import { appOf, currentApp, knownApp, type ApiContext } from '../context.js';
 import { eventOp } from '../events.js';
 import { randomName } from '../names.js';
-import { mayApp, personOf, requireApp, requireRole, type Person } from '../person.js';
+import { mayApp, personOf, requireApp, requireRole, type Person } from '../../shared/person.js';
 import { appState } from '../view.js';
 import { commit, contend, put, readNow, unchanged } from '../write.js';
 import { body } from './body.js';

@@ -4,7 +4,7 @@ import type { Event } from '../../../api/app.js';
 import type { ApiContext } from '../context.js';
 import { eventLimits, selectEvents } from '../events.js';
 import { ndjson } from '../ndjson.js';
-import { mayApp, personOf } from '../person.js';
+import { mayApp, personOf } from '../../shared/person.js';
 import { Wakeup } from '../wakeup.js';
 
 /** Adds the route of events. */

@@ -6,7 +6,7 @@ import { keys } from '../../../api/keys.js';
 import type { Entry } from '../../../store/index.js';
 import type { ApiContext } from '../context.js';
 import { eventOp } from '../events.js';
-import { personOf, requireRole, type Person } from '../person.js';
+import { personOf, requireRole, type Person } from '../../shared/person.js';
 import { parsePublicKey } from '../sshkey.js';
 import { commit, contend, put, unchanged } from '../write.js';
 import { body } from './body.js';

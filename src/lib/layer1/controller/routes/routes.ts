@@ -6,7 +6,7 @@ import { keys } from '../../../api/keys.js';
 import { AppName, Domain } from '../../../api/names.js';
 import { appOf, currentApp, type ApiContext } from '../context.js';
 import { eventOp } from '../events.js';
-import { mayApp, personOf } from '../person.js';
+import { mayApp, personOf } from '../../shared/person.js';
 import { commit, contend, put, unchanged } from '../write.js';
 import { takenDomain } from './apps.js';
 import { body } from './body.js';

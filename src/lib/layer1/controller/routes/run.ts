@@ -12,7 +12,7 @@ import type { RunningJob } from '../attach.js';
 import { currentApp, type ApiContext } from '../context.js';
 import { readRelease } from '../deployments/create.js';
 import type { OneOffs } from '../oneoffs.js';
-import { personOf, requireApp } from '../person.js';
+import { personOf, requireApp } from '../../shared/person.js';
 import { openEnv, resourcesOf } from '../releases.js';
 import type { OneOff } from '../schedulers/oneoff.js';
 

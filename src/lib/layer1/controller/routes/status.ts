@@ -5,7 +5,7 @@ import { keys } from '../../../api/keys.js';
 import type { ApiContext } from '../context.js';
 import { jobContext } from '../desired.js';
 import { jobLines } from '../jobs.js';
-import { mayApp, personOf, type Person } from '../person.js';
+import { mayApp, personOf, type Person } from '../../shared/person.js';
 
 const storeMs = 1_000;
 

@@ -1,7 +1,7 @@
 // Turns: work on one app happens one after the other, in the order in which it came.
 import { abortable } from '../../util/signal.js';
 
-/** A queue per name, on this copy of the controller. */
+/** A queue per name, in this process. */
 export class Turns {
   private readonly last = new Map<string, Promise<void>>();
 
