@@ -184,6 +184,20 @@ describe('given a cluster of two', () => {
     expect(rig.lets('10.0.0.3')).toBe(true);
   });
 
+  it('when the filter that Docker uses cannot be read for a while, the other is left alone', async () => {
+    const rig = await up();
+    const table = rig.filter.table('iptables-nft');
+    rig.filter.tables.delete('iptables-nft');
+    await rig.clock.advance(checkEveryMs);
+    await rig.settle();
+    expect(rig.firewall.problem()).toContain('iptables-nft');
+    expect(rig.filter.table('iptables-legacy').size).toBe(0);
+    rig.filter.tables.set('iptables-nft', table);
+    await rig.clock.advance(checkEveryMs);
+    await rig.settle();
+    expect(rig.firewall.problem()).toBeUndefined();
+  });
+
   it('when Docker has not made its chain yet, its own ports are closed, and the rest follows', async () => {
     const rig = new Rig();
     rig.filter.table('iptables-nft').clear();

@@ -2,7 +2,7 @@
 import type { Docker } from '../../../docker/port.js';
 import type { Clock } from '../../../util/clock.js';
 import type { Log } from '../../../util/log.js';
-import type { Netfilter } from './netfilter.js';
+import { toolOf, type Netfilter } from './netfilter.js';
 import { planFirewall, variants, type FirewallPlan, type SeenTable } from './plan.js';
 import { parseSaved } from './saved.js';
 
@@ -26,8 +26,10 @@ const defaultBridge = 'docker0';
 /** Keeps the rules of one host. Nothing it meets is thrown: it is logged, told, and tried again. */
 export class FirewallKeeper {
   private bridges: readonly string[] = [defaultBridge];
-  private running: Promise<void> | undefined;
+  private working = false;
   private again = false;
+  /** Tools that could read before. */
+  private readonly worked = new Set<string>();
   private trouble: string | undefined = 'not applied yet';
 
   constructor(private readonly deps: KeeperDeps) {}
@@ -48,22 +50,27 @@ export class FirewallKeeper {
   kick(signal: AbortSignal): void {
     if (signal.aborted) return;
     this.again = true;
-    this.running ??= this.work(signal).finally(() => (this.running = undefined));
+    if (!this.working) void this.work(signal);
   }
 
   private async work(signal: AbortSignal): Promise<void> {
+    this.working = true;
     while (this.again && !signal.aborted) {
       this.again = false;
       const trouble = await this.bring(signal).catch((error: unknown) =>
         error instanceof Error ? error.message : String(error),
       );
-      if (signal.aborted) return;
-      if (trouble !== this.trouble) {
-        if (trouble === undefined) this.deps.log.info({}, 'the firewall is up');
-        else this.deps.log.error({ problem: trouble }, 'the firewall is not as it should be, trying again');
-      }
-      this.trouble = trouble;
+      if (!signal.aborted) this.tell(trouble);
     }
+    this.working = false;
+  }
+
+  private tell(trouble: string | undefined): void {
+    if (trouble !== this.trouble) {
+      if (trouble === undefined) this.deps.log.info({}, 'the firewall is up');
+      else this.deps.log.error({ problem: trouble }, 'the firewall is not as it should be, trying again');
+    }
+    this.trouble = trouble;
   }
 
   /** Changes what differs; returns what is still wrong. */
@@ -75,8 +82,8 @@ export class FirewallKeeper {
       planFirewall(await this.look(signal), { members, bridges: this.bridges });
     const { changes, problem } = await plan();
     for (const { text, ...table } of changes) {
-      this.deps.log.info({ ...table, members: members.length }, 'firewall rules written');
       await this.deps.netfilter.restore(table, text, signal);
+      this.deps.log.info({ ...table, members: members.length }, 'firewall rules written');
     }
     if (changes.length > 0 && (await plan()).changes.length > 0)
       return 'rules do not stay as they were written';
@@ -88,6 +95,10 @@ export class FirewallKeeper {
     const texts = await Promise.all(tables.map((table) => this.deps.netfilter.save(table, signal)));
     return tables.flatMap((table, i) => {
       const text = texts[i];
+      const tool = toolOf(table);
+      if (text !== undefined) this.worked.add(tool);
+      // What Docker's filter holds is not known then: another one must not be taken for it.
+      else if (this.worked.has(tool)) throw new Error(`${tool} does not tell its rules any more`);
       return text === undefined ? [] : [{ ...table, saved: parseSaved(text) }];
     });
   }
