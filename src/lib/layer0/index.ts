@@ -12,3 +12,4 @@ export {
   type SampiPorts,
 } from './sampi/index.js';
 export { HostProber } from './discovery/index.js';
+export { removeFirewall } from './host/firewall/index.js';

@@ -7,7 +7,10 @@ import type { ClusterJournal } from './journal.js';
 /** Name of the agent's container on every host. */
 export const agentContainer = 'flynn-host';
 
-/** The agent's container. It sees the directory of Docker's socket: the socket itself changes when dockerd restarts. */
+/**
+ * The agent's container. It sees the directory of Docker's socket and of iptables' lock: the
+ * socket changes when dockerd restarts, and the lock need not be there yet.
+ */
 export function agentSpec(journal: ClusterJournal, image: string): ContainerSpec {
   return {
     name: agentContainer,
@@ -15,9 +18,11 @@ export function agentSpec(journal: ClusterJournal, image: string): ContainerSpec
     // The image's entrypoint starts whichever appliance its argument names.
     cmd: ['host'],
     labels: { 'flynn.system': 'host', 'flynn.cluster': journal.id },
-    env: { FLYNN_DOCKER_SOCKET: '/host/run/docker.sock' },
+    env: { FLYNN_DOCKER_SOCKET: '/host/run/docker.sock', FLYNN_XTABLES_LOCK: '/host/run/xtables.lock' },
     network: 'host',
     restart: 'always',
+    // It keeps the host's firewall.
+    capAdd: ['NET_ADMIN', 'NET_RAW'],
     cpuShares: 8192,
     mounts: [
       { type: 'bind', source: '/var/run', target: '/host/run' },

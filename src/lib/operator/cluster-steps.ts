@@ -1,6 +1,7 @@
 // Steps on the cluster as a whole: etcd answers, its rights are set, the first records are there, everything is up.
 import type { SshKey } from '../api/app.js';
 import { FlynnError } from '../api/errors.js';
+import { ports } from '../api/grid.js';
 import type { Pending } from '../seed/protocol.js';
 import type { Clock } from '../util/clock.js';
 import { agentContainer } from './agent.js';
@@ -154,6 +155,31 @@ export async function join(work: ClusterWork, signal: AbortSignal): Promise<bool
     signal,
   });
   return changed > 0;
+}
+
+/** Waits until a host that joins reaches every connected member of etcd; throws `timeout` naming those that keep it out. */
+export async function waitForAdmission(
+  work: ClusterWork,
+  host: JournalHost,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const doors = members(work).map(({ name, address }) => ({ host: name, address, port: ports.etcdClient }));
+  const { pending } = await runOneShot({
+    docker: linkTo(work, host.name).docker,
+    image: imageOf(work.images, 'seed'),
+    name: 'flynn-seed-reach',
+    request: { do: 'reach', doors, timeoutMs },
+    timeoutMs: timeoutMs + 30_000,
+    signal,
+  });
+  if (pending.length === 0) return false;
+  const closed = pending.map(({ host: name, reason }) => `${name} (${reason ?? 'no answer'})`).join(', ');
+  throw new FlynnError({
+    code: 'timeout',
+    message: `${host.name} is on record and does not get through to etcd on ${closed} after ${timeoutMs / 1000} s`,
+    hint: `ssh ${host.target.user}@${host.target.host} ip route get ${doors[0]?.address}   (must show ${host.address} as src), and look for a firewall between them`,
+  });
 }
 
 /** Waits until agents and omni jobs are up everywhere, or on the hosts that join; throws `timeout` naming host, job and its last lines. */

@@ -4,6 +4,7 @@ import { FlynnError } from '../api/errors.js';
 import { ports as fixed } from '../api/grid.js';
 import { hostPaths } from '../appliance/config.js';
 import type { Docker } from '../docker/port.js';
+import { removeFirewall } from '../layer0/index.js';
 import type { SshConnection, SshTarget } from '../ssh/port.js';
 import { connectAll, readTargets, type ReachOptions } from './connect.js';
 import { agentContainer } from './agent.js';
@@ -95,12 +96,23 @@ async function clearHost(
       docker.close();
     }
   }
+  // After the agent, which would put it up again; before its files, so that a run that failed here can be repeated.
+  await removeFirewall(hostTools(conn), signal);
   await run(conn, ['rm', '-rf', hostPaths.config, hostPaths.data], { signal });
   const ms = Math.round(ports.clock.mono() - start);
-  const title = `remove ${containers} containers, images, configuration and data`;
+  const title = `remove ${containers} containers, images, firewall, configuration and data`;
   ports.reporter.event({ type: 'operation.done', id: `clear@${host}`, title, host, changed: true, ms });
   return { host, containers };
 }
+
+/** Only root has the system directories on its path everywhere, and not even root by way of every sudo. */
+const toolPath = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+/** Runs tools of the host as root. */
+const hostTools =
+  (conn: SshConnection) =>
+  (argv: readonly string[], input: string, signal?: AbortSignal): ReturnType<SshConnection['exec']> =>
+    conn.exec(['env', toolPath, ...argv], { sudo: true, input, signal, maxOutput: 64 * 1024 * 1024 });
 
 const parallelRemovals = 4;
 /** A busy engine takes its time to end a container. */

@@ -8,6 +8,7 @@ import {
   join,
   linkTo,
   seed,
+  waitForAdmission,
   waitForEtcd,
   waitForGrid,
   waitForMember,
@@ -47,6 +48,7 @@ export interface ExecutorOptions {
 /** Bundles under way at once: they are large, and the way to all hosts is often the same. */
 const parallelLoads = 3;
 const etcdTimeoutMs = 60_000;
+const admissionMs = 60_000;
 
 /** The executors of bootstrap and add-host. */
 export function clusterExecutors(options: ExecutorOptions): Record<OperationKind, Executor> {
@@ -118,6 +120,7 @@ export function clusterExecutors(options: ExecutorOptions): Record<OperationKind
     'etcd.auth': (handle) => guardEtcd(work, handle.signal),
     'grid.seed': (handle) => seed(work, options.operatorKeys, handle.signal),
     'grid.join': (handle) => join(work, handle.signal),
+    'grid.admit': (handle) => waitForAdmission(work, on(handle).host, admissionMs, handle.signal),
     'agent.start': (handle) => {
       const { link } = on(handle);
       return ensureContainer(link.docker, agentSpec(journal, imageOf(work.images, 'host')), handle.signal);

@@ -257,18 +257,15 @@ function judgeNetwork(hosts: readonly HostReport[], context: JudgeContext): Find
     }
   }
   const open = context.choices.filter((c) => c.address !== undefined && !isPrivate(c.address));
-  if (open.length > 0 && !context.allowPublicPlaintext) {
-    const alone = hosts.length === 1 && !context.joining;
+  // One host alone sends nothing to others, and its firewall closes what is not public.
+  const alone = hosts.length === 1 && !context.joining;
+  if (open.length > 0 && !alone && !context.allowPublicPlaintext) {
     found.push({
       code: 'public_plaintext',
-      level: alone ? 'warning' : 'error',
+      level: 'error',
       ...(open.length === 1 && open[0] ? { host: open[0].host } : {}),
-      message: alone
-        ? `its only address is public (${open[0]?.address}): ports of apps open there`
-        : `the hosts share only public addresses (${open.map((c) => c.address).join(', ')}): requests to apps would cross the Internet in plain text`,
-      hint: alone
-        ? 'close ports 20000-29999 to the outside'
-        : 'use a private network, or accept it with --allow-public-plaintext',
+      message: `the hosts share only public addresses (${open.map((c) => c.address).join(', ')}): requests to apps would cross the Internet in plain text`,
+      hint: 'use a private network, or accept it with --allow-public-plaintext',
     });
   }
   return found;

@@ -12,6 +12,7 @@ export type OperationKind =
   | 'etcd.auth'
   | 'grid.seed'
   | 'grid.join'
+  | 'grid.admit'
   | 'agent.start'
   | 'grid.wait'
   | 'local.remember';

@@ -145,7 +145,11 @@ export function planJoin(input: JoinPlanInput): Operation[] {
     undefined,
     hosts.map((host) => `${host.name} at ${host.address}`),
   );
-  const agents = hosts.map((host) => add('agent.start', 'start the host agent', [joined], host));
+  const agents = hosts.map((host) => {
+    // The firewalls of the others follow the records.
+    const admitted = add('grid.admit', 'wait until the cluster lets it in', [joined], host);
+    return add('agent.start', 'start the host agent', [admitted], host);
+  });
   const up = add('grid.wait', 'wait until every appliance on them is up', agents);
   add('local.remember', 'remember the hosts on this computer', [up]);
   return operations;

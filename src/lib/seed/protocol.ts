@@ -29,9 +29,14 @@ export const SeedGrid = z.object({
 export type SeedGrid = z.infer<typeof SeedGrid>;
 export type SeedGridInput = z.input<typeof SeedGrid>;
 
+/** A port of a host of the cluster. */
+const Door = z.object({ host: z.string(), address: z.string(), port: z.number().int() });
+export type Door = z.infer<typeof Door>;
+
 /**
  * One request, one line of JSON. `join` adds hosts to the cluster of that id. `wait` ends when every omni job is up on
- * its hosts, or on those named in `hosts`, or after `timeoutMs`.
+ * its hosts, or on those named in `hosts`, or after `timeoutMs`. `reach` ends when every door took a connection from the
+ * host it runs on, or after `timeoutMs`; it needs no store.
  */
 export const SeedRequest = z.discriminatedUnion('do', [
   z.object({ do: z.literal('seed'), store: StoreAccess, grid: SeedGrid }),
@@ -42,6 +47,7 @@ export const SeedRequest = z.discriminatedUnion('do', [
     timeoutMs: z.number().int(),
     hosts: z.array(z.string()).optional(),
   }),
+  z.object({ do: z.literal('reach'), doors: z.array(Door), timeoutMs: z.number().int() }),
 ]);
 export type SeedRequest = z.infer<typeof SeedRequest>;
 export type SeedRequestInput = z.input<typeof SeedRequest>;

@@ -11,6 +11,7 @@ import { systemClock, type Clock } from '../util/clock.js';
 import { retry } from '../util/retry.js';
 import { cryptoRng } from '../util/rng.js';
 import { SeedRequest, type SeedLine } from './protocol.js';
+import { reachAll } from './reach.js';
 import { readiness } from './readiness.js';
 import { joinHosts, seedGrid } from './records.js';
 
@@ -25,6 +26,14 @@ export async function answerSeed(input: Readable, output: Writable): Promise<voi
   let store: (Store & { close(): Promise<void> }) | undefined;
   try {
     const request = SeedRequest.parse(JSON.parse(await firstLine(input)));
+    if (request.do === 'reach') {
+      say({
+        seed: 'done',
+        changed: 0,
+        pending: await reachAll(request.doors, request.timeoutMs, systemClock),
+      });
+      return;
+    }
     store = await openStore({
       endpoints: request.store.endpoints,
       tls: request.store.identity,

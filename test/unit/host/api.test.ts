@@ -50,7 +50,10 @@ describe('the API of an agent', () => {
 
   it('given docker is away, then the health names it and the facts go on', async () => {
     await rig.clock.advance(100);
-    expect(await get('/healthz')).toEqual({ status: 200, body: { ok: true, docker: 'ok', store: 'ok' } });
+    expect(await get('/healthz')).toEqual({
+      status: 200,
+      body: { ok: true, docker: 'ok', store: 'ok', firewall: 'none' },
+    });
     rig.docker.stopEngine();
     await rig.clock.advance(1_000);
     expect(await get('/healthz')).toMatchObject({ status: 503, body: { docker: 'docker does not answer' } });

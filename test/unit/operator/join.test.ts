@@ -128,6 +128,7 @@ describe('planJoin', () => {
       'images.load@d',
       'etcd.auth',
       'grid.join',
+      'grid.admit@d',
       'agent.start@d',
       'grid.wait',
       'local.remember',

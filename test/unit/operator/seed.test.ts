@@ -1,10 +1,12 @@
 // The seed: first records that stay first, and what is missing until a grid is up.
+import { createServer, type AddressInfo } from 'node:net';
 import { PassThrough } from 'node:stream';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { keys } from '../../../src/lib/api/keys.js';
 import { seedOf } from '../../../src/lib/operator/first-records.js';
 import { newSecrets, type ClusterSecrets } from '../../../src/lib/operator/journal.js';
 import { SeedGrid, SeedLine } from '../../../src/lib/seed/protocol.js';
+import { reachAll } from '../../../src/lib/seed/reach.js';
 import { seedGrid } from '../../../src/lib/seed/records.js';
 import { answerSeed, waitUntilUp } from '../../../src/lib/seed/run.js';
 import { systemClock } from '../../../src/lib/util/clock.js';
@@ -134,6 +136,32 @@ describe('waitUntilUp', () => {
     );
     expect(lines.at(-1)).toMatchObject({ seed: 'done' });
     expect(lines.at(-1)).toHaveProperty('pending.0.job', 'agent');
+  });
+});
+
+describe('reachAll', () => {
+  const server = createServer();
+  const listen = (port: number): Promise<number> =>
+    new Promise((resolve) =>
+      server.listen(port, '127.0.0.1', () => resolve((server.address() as AddressInfo).port)),
+    );
+  afterEach(() => new Promise((resolve) => server.close(resolve)));
+
+  it('given a door that opens later, waits for it; given one that stays closed, says so in the end', async () => {
+    const port = await listen(0);
+    await new Promise((resolve) => server.close(resolve));
+    const door = { host: 'a', address: '127.0.0.1', port };
+    expect(await reachAll([door], 0, systemClock)).toMatchObject([
+      {
+        host: 'a',
+        job: `port ${port}`,
+        state: 'closed',
+        reason: expect.stringContaining('ECONNREFUSED') as string,
+      },
+    ]);
+    const waiting = reachAll([door, door], 10_000, systemClock);
+    await listen(port);
+    expect(await waiting).toEqual([]);
   });
 });
 

@@ -13,6 +13,8 @@ import { actionFailed, judged, syncRecords } from './reduce.js';
 export interface AgentDeps extends PerformDeps {
   probe: Probe;
   disk: CopyStore;
+  /** Told of in the facts; absent: none is kept. */
+  firewall?: { problem(): string | undefined };
 }
 
 /** How long (ms) the store has to tell the claims before jobs are started from the copy on disk. */

@@ -35,27 +35,30 @@ export const fileCopy = (path: string, onBad: (error: unknown) => void): CopySto
       return undefined;
     }
   },
-  save: async (copy) => {
-    const dir = dirname(path);
-    await mkdir(dir, { recursive: true, mode: 0o700 });
-    const temp = `${path}.new`;
-    const file = await open(temp, 'w', 0o600);
-    try {
-      await file.writeFile(JSON.stringify(copy));
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temp, path);
-    // The rename itself must reach the disk, or a power cut brings the old copy back.
-    const folder = await open(dir, 'r');
-    try {
-      await folder.sync();
-    } finally {
-      await folder.close();
-    }
-  },
+  save: (copy) => writeWhole(path, JSON.stringify(copy)),
 });
+
+/** Replaces a file of mode 0600, and makes its directory: after a crash the old content or the new is there, whole. */
+export const writeWhole = async (path: string, text: string): Promise<void> => {
+  const dir = dirname(path);
+  await mkdir(dir, { recursive: true, mode: 0o700 });
+  const temp = `${path}.new`;
+  const file = await open(temp, 'w', 0o600);
+  try {
+    await file.writeFile(text);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(temp, path);
+  // The rename itself must reach the disk, or a power cut brings the old copy back.
+  const folder = await open(dir, 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+};
 
 /** What is worth keeping of the state, and drops templates from it that nothing names any more. */
 export const copyOf = (state: HostState, revision: number): DiskCopy => {

@@ -21,16 +21,26 @@ export const HostFacts = z.object({
   unclaimed: z.array(z.object({ job: z.string(), container: z.string() })),
   /** Actions that fail at present. */
   failing: z.array(z.object({ action: z.string(), failures: z.number().int(), error: z.string() })),
+  /** `ok`, or what is wrong with the firewall; `none` where the agent keeps none. */
+  firewall: z.string(),
 });
 export type HostFacts = z.infer<typeof HostFacts>;
 
 /** `GET /healthz` of an agent: `ok` when no dependency is broken, otherwise what is wrong with which. */
-export const AgentHealth = z.object({ ok: z.boolean(), docker: z.string(), store: z.string() });
+export const AgentHealth = z.object({
+  ok: z.boolean(),
+  docker: z.string(),
+  store: z.string(),
+  firewall: z.string(),
+});
 export type AgentHealth = z.infer<typeof AgentHealth>;
 
 const staleMs = 20_000;
 
 const storeAge = (agent: HostAgent): number => agent.feeds?.claims.stale() ?? Number.POSITIVE_INFINITY;
+
+const firewall = ({ deps }: HostAgent): string =>
+  deps.firewall ? (deps.firewall.problem() ?? 'ok') : 'none';
 
 /** The facts now. */
 export const factsOf = (agent: HostAgent): HostFacts => {
@@ -52,6 +62,7 @@ export const factsOf = (agent: HostAgent): HostFacts => {
     failing: [...state.retry]
       .slice(0, 100)
       .map(([action, { failures, error }]) => ({ action, failures, error })),
+    firewall: firewall(agent),
   };
 };
 
@@ -65,7 +76,9 @@ export const healthOf = (agent: HostAgent): AgentHealth => {
       : Number.isFinite(age)
         ? `etcd was last heard ${Math.round(age / 1000)} s ago`
         : 'etcd was never heard';
-  return { ok: docker === 'ok' && store === 'ok', docker, store };
+  const guard = firewall(agent);
+  const ok = docker === 'ok' && store === 'ok' && (guard === 'ok' || guard === 'none');
+  return { ok, docker, store, firewall: guard };
 };
 
 /** The jobs of this host with claim and status. */

@@ -17,10 +17,12 @@ import { attachUpgrade } from './attach.js';
 import { hostApi, mayCallAgent } from './api.js';
 import { serveHealth } from './health-port.js';
 import { fileCopy } from './disk.js';
+import { membersFile, startFirewall } from './firewall/index.js';
+import { followHostInfos } from './host-infos.js';
 import { holdLease, refreshInfo } from './presence.js';
 import { networkProbe } from './probe.js';
 import { startRegistryForward } from './registry-forward.js';
-import { followRegistryHosts } from './registry-hosts.js';
+import { registryHosts } from './registry-hosts.js';
 import { emptyState } from './state.js';
 
 /** Runs the agent until the process is told to end; containers go on as they are. */
@@ -34,7 +36,18 @@ export async function runHost(config: ApplianceConfig): Promise<void> {
   const docker = openDocker({ socketPath: process.env.FLYNN_DOCKER_SOCKET });
   const clock = systemClock;
   const rng = cryptoRng;
-  const copyPath = join(process.env.FLYNN_DATA ?? hostPaths.data, 'agent', 'state.json');
+  const data = join(process.env.FLYNN_DATA ?? hostPaths.data, 'agent');
+  const copyPath = join(data, 'state.json');
+  const hosts = followHostInfos({ store, clock, rng, log }, stop);
+  const firewall = await startFirewall(
+    {
+      ...{ hosts, file, docker, clock, log, lock: process.env.FLYNN_XTABLES_LOCK },
+      copy: membersFile(join(data, 'members.json'), (error) =>
+        log.error({ error: String(error) }, 'the copy of the members cannot be read: it is left aside'),
+      ),
+    },
+    stop,
+  );
   const host = { name: file.host, address: file.address, control: file.roles.includes('control') };
   const agent = new HostAgent({
     state: emptyState(host, clock.mono()),
@@ -46,6 +59,7 @@ export async function runHost(config: ApplianceConfig): Promise<void> {
     log,
     wrapPrivateKey,
     probe: networkProbe,
+    firewall,
     disk: fileCopy(copyPath, (error) =>
       log.error(
         { error: String(error), copyPath },
@@ -54,12 +68,17 @@ export async function runHost(config: ApplianceConfig): Promise<void> {
     ),
   });
   const presence = { store, clock, rng, log, file, wrapPrivateKey };
-  const addresses = followRegistryHosts(presence, stop);
+  const addresses = registryHosts(file, hosts);
   const forward = startRegistryForward({ identity, addresses, log, clock });
+<<<<<<< HEAD
   const api = {
     app: hostApi(agent, log, mayCallAgent),
     onUpgrade: attachUpgrade(agent, mayCallAgent, stop),
   };
+=======
+  // A dockerd that was restarted has built its chains anew.
+  agent.watch(firewall.dockerNews(agent.deps.state));
+>>>>>>> fw
   const running = Promise.all([
     agent.run(stop),
     holdLease(presence, stop),
