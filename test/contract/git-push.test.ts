@@ -145,7 +145,7 @@ describe('what is refused', () => {
   it('given an app that does not exist, when pushed, then nothing is received and the way out is named', async () => {
     const { code, stderr } = await rig.push(tree, gateway, ada, ['main'], 'nope').ended;
     expect(code).not.toBe(0);
-    expect(stderr).toContain('app nope does not exist: flynn apps:create nope');
+    expect(stderr).toMatch(/app nope does not exist\n {2}→ flynn apps:create nope/);
     expect(await readdir(join(rig.dir, 'one/repos'))).toEqual([]);
   });
 
@@ -303,7 +303,7 @@ describe('git with our own ssh', () => {
   it('given an unknown app, when pushed, then the words and the failure arrive; a fetch is told what there is', async () => {
     rig.controller.apps.clear();
     const pushed = await rig.git(tree, ['push', 'flynn', 'main'], env);
-    expect(pushed.stderr).toContain('app hello does not exist: flynn apps:create hello');
+    expect(pushed.stderr).toMatch(/app hello does not exist\n {2}→ flynn apps:create hello/);
     expect(pushed.code).not.toBe(0);
     const fetched = await rig.git(tree, ['fetch', 'flynn'], env);
     expect(fetched.stderr).toContain('keeps no repository to fetch from');

@@ -1,35 +1,18 @@
 // `git push` with the ordinary git client: an Express app with real dependencies, and a second push nobody notices.
-import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AppState } from '../../src/lib/api/app.js';
 import { startLoad } from '../../src/lib/lab/index.js';
-import { ask, cli, cliJson, command, eventually, hosts, root, run } from './grid.js';
+import { commitAll, git, workTree } from './git.js';
+import { ask, cli, cliJson, eventually, hosts, root, run } from './grid.js';
 
 const app = 'shop';
 const domain = 'shop.localhost';
 let dir: string;
 
-const git = async (...args: string[]) => {
-  const done = await command('git', args, {
-    cwd: dir,
-    env: {
-      GIT_AUTHOR_NAME: 'Ada',
-      GIT_AUTHOR_EMAIL: 'ada@example.com',
-      GIT_COMMITTER_NAME: 'Ada',
-      GIT_COMMITTER_EMAIL: 'ada@example.com',
-      GIT_TERMINAL_PROMPT: '0',
-    },
-    timeoutMs: 180_000,
-  });
-  return done;
-};
-
-const commit = async (message: string) => {
-  expect((await git('add', '-A')).code).toBe(0);
-  expect((await git('commit', '-qm', message)).code).toBe(0);
-};
+const pushMain = () => git(dir, ['push', 'flynn', 'main']);
 
 const edit = async (file: string, from: string, to: string) => {
   const text = await readFile(join(dir, file), 'utf8');
@@ -40,9 +23,7 @@ const edit = async (file: string, from: string, to: string) => {
 beforeAll(async () => {
   await run(['apps:destroy', '-a', app, '--yes']);
   dir = await mkdtemp(join(tmpdir(), 'flynn-push-'));
-  await cp(join(root, 'templates/examples/express'), dir, { recursive: true });
-  await git('init', '-q', '-b', 'main');
-  await commit('the first page');
+  await workTree(dir, join(root, 'templates/examples/express'));
 });
 
 afterAll(async () => {
@@ -54,7 +35,7 @@ describe('git push', () => {
   it('builds, releases and answers, and the pusher sees all of it', async () => {
     await cli(['apps:create', app], { cwd: dir });
     const started = performance.now();
-    const push = await git('push', 'flynn', 'main');
+    const push = await pushMain();
     expect(push.code, push.stderr).toBe(0);
     expect(push.stderr).toContain('Node.js app detected');
     expect(push.stderr).toContain('npm ci');
@@ -71,7 +52,7 @@ describe('git push', () => {
   it('a second time, under load, changes the page without a failed request', async () => {
     await cli(['scale', 'web=3'], { cwd: dir });
     await edit('server.js', 'the first page', 'the second page');
-    await commit('the second page');
+    await commitAll(dir, 'the second page');
     const targets = hosts().map(({ http }) => http);
     const load = startLoad({
       targets,
@@ -81,7 +62,7 @@ describe('git push', () => {
       maxMs: 180_000,
     });
     const started = performance.now();
-    const push = await git('push', 'flynn', 'main');
+    const push = await pushMain();
     const took = ((performance.now() - started) / 1000).toFixed(1);
     expect(push.code, push.stderr).toBe(0);
     expect((await ask(hosts()[2]!, domain)).body).toContain('the second page');
@@ -101,10 +82,13 @@ describe('git push', () => {
       '"start": "node server.js"',
       '"start": "node server.js", "build": "echo this build is broken >&2; exit 9"',
     );
-    await commit('a broken build');
-    const push = await git('push', 'flynn', 'main');
+    await commitAll(dir, 'a broken build');
+    const push = await pushMain();
     expect(push.code).not.toBe(0);
     expect(push.stderr).toContain('this build is broken');
+    expect(push.stderr).toContain(
+      'shop was not built, nothing changed: the build script of package.json failed',
+    );
     expect(push.stderr).toContain('rejected');
     expect((await ask(hosts()[1]!, domain)).body).toContain('the second page');
     expect((await cliJson<AppState>(['ps'], { cwd: dir })).app.release).toBe(2);

@@ -10,6 +10,10 @@ import { parseGateway, type GatewayContext } from './context.js';
 const staggerMs = 250;
 const openMs = 15_000;
 
+/** Nobody but an admin can let a key in: a gateway has no file of keys to add it to. */
+const refusedHint =
+  'flynn keys:add KEY.pub   (by an admin of the cluster), or give a key that is in: FLYNN_SSH_KEY="$(cat KEY)"';
+
 /** What a gateway connection is made with. */
 export interface GatewayOptions {
   context: GatewayContext;
@@ -60,7 +64,7 @@ export class GatewayConnection {
             { ...parseGateway(gateway), user: 'git' },
             {
               hostKeys: { pinned: [context.fingerprint] },
-              auth,
+              auth: { refusedHint, ...auth },
               signal,
               timeoutMs: openMs,
               ...(sshConfig === undefined ? {} : { sshConfig }),

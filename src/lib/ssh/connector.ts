@@ -113,6 +113,7 @@ export const createConnector = (options: ConnectorOptions = {}): SshConnector =>
           trust,
           algorithms: hostKeyAlgorithms(prefer, exclude),
           candidates,
+          refusedHint: opts.auth?.refusedHint,
           ms,
           clock,
           signal: opts.signal,

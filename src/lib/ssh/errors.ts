@@ -6,13 +6,24 @@ import { keygenName } from './known-hosts.js';
 import type { HostKey, SshTarget } from './port.js';
 import { describeTarget, hostPort } from './target.js';
 
-const HINTS: Record<string, string> = {
+/** What a person looks at, by what the network said. */
+const QUESTIONS: Record<string, string> = {
   ECONNREFUSED: 'is sshd running there, and is the port right?',
-  ENOTFOUND: 'check the name',
-  EAI_AGAIN: 'the name server does not answer: check this network',
+  ENOTFOUND: 'is the name right?',
+  EAI_AGAIN: 'the name server does not answer: is this network up?',
   ETIMEDOUT: 'is the host up, and does a firewall let this computer in?',
-  EHOSTUNREACH: 'there is no route to the host: check this network',
-  ENETUNREACH: 'there is no route to the host: check this network',
+  EHOSTUNREACH: 'there is no route to the host: is this network up?',
+  ENETUNREACH: 'there is no route to the host: is this network up?',
+};
+
+/** A command that shows more, and what to look at. */
+const hintFor = (target: SshTarget, code: string | undefined): string => {
+  const unresolved = code === 'ENOTFOUND' || code === 'EAI_AGAIN';
+  const command = unresolved
+    ? `getent hosts ${target.host}`
+    : `ssh -v -p ${target.port} ${target.user}@${target.host}`;
+  const question = code === undefined ? undefined : QUESTIONS[code];
+  return question === undefined ? command : `${command}   (${question})`;
 };
 
 const codeOf = (error: unknown): string | undefined =>
@@ -26,7 +37,7 @@ export const unreachable = (target: SshTarget, cause: unknown): FlynnError => {
   return new FlynnError({
     code: 'unreachable',
     message: `${describeTarget(target)} cannot be reached over SSH: ${why}`,
-    hint: (code ? HINTS[code] : undefined) ?? `try: ssh -v -p ${target.port} ${target.user}@${target.host}`,
+    hint: hintFor(target, code),
     cause,
   });
 };
@@ -36,7 +47,7 @@ export const connectTimeout = (target: SshTarget, ms: number): FlynnError =>
   new FlynnError({
     code: 'unreachable',
     message: `${describeTarget(target)} did not answer over SSH within ${Math.round(ms / 1000)} s`,
-    hint: HINTS['ETIMEDOUT'],
+    hint: hintFor(target, 'ETIMEDOUT'),
   });
 
 /** The reason of an aborted signal: `timeout` for deadlines, anything else as it is. */
@@ -46,13 +57,19 @@ export const aborted = (reason: unknown, what: string): unknown =>
     : reason;
 
 /** No key was accepted. `tried` names the keys in the order in which they were offered. */
-export const authRefused = (target: SshTarget, tried: readonly string[], cause?: unknown): FlynnError =>
+export const authRefused = (
+  target: SshTarget,
+  tried: readonly string[],
+  { hint, cause }: { hint?: string | undefined; cause?: unknown } = {},
+): FlynnError =>
   new FlynnError({
     code: 'refused',
     message: `${describeTarget(target)} accepts none of the keys: ${
       tried.length ? `tried ${tried.join(', ')}` : 'there is none to offer'
     }`,
-    hint: `name a key with --identity FILE, or install yours: ssh-copy-id -p ${target.port} ${target.user}@${target.host}`,
+    hint:
+      hint ??
+      `name a key with --identity FILE, or install yours: ssh-copy-id -p ${target.port} ${target.user}@${target.host}`,
     cause,
   });
 

@@ -19,6 +19,8 @@ export interface HandshakeOptions {
   trust: Trust;
   algorithms: ServerHostKeyAlgorithm[];
   candidates: readonly Candidate[];
+  /** What to type when none of them is accepted. */
+  refusedHint: string | undefined;
   /** Bound in ms, without the time a human takes over a passphrase. */
   ms: number;
   clock: Clock;
@@ -103,7 +105,8 @@ export const handshake = (opts: HandshakeOptions): Promise<HandshakeResult> =>
 
     const onEnd = (cause: Error): void => {
       if (key && verdict && verdict.kind !== 'trusted') return give({ kind: 'untrusted', key, verdict });
-      if (phase === 'authentication') return fail(authRefused(target, tried, cause));
+      if (phase === 'authentication')
+        return fail(authRefused(target, tried, { hint: opts.refusedHint, cause }));
       if (phase === 'handshake')
         return give({ kind: levelOf(cause) === 'handshake' ? 'no-algorithm' : 'dropped', cause });
       fail(unreachable(target, cause));

@@ -120,6 +120,8 @@ export interface AuthOptions {
   defaultIdentities?: boolean;
   /** Asked once per encrypted key; undefined skips the key. */
   passphrase?(file: string): Promise<string | undefined>;
+  /** What to type when no key is accepted. Default: ssh-copy-id. */
+  refusedHint?: string;
 }
 
 /** Everything that goes with a connect. */

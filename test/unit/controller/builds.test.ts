@@ -14,7 +14,7 @@ const commit = '0123456789abcdef0123456789abcdef01234567';
 const source = Buffer.alloc(300_000, 'source ');
 const failing: JobBody = async (socket, _template, frames) => {
   await stdinOf(frames);
-  await writeFrame(socket, frame.stderr, ' !     no such module\n');
+  await writeFrame(socket, frame.stderr, '-----> npm ci\n !     no such module\n !     → npm install\n');
   await writeFrame(socket, frame.exit, { code: 1 });
 };
 const release = async (app: string, version: number) =>
@@ -92,8 +92,13 @@ describe('given two control hosts and an app', () => {
     await start();
     rig.body = failing;
     const { last, lines } = await rig.push('hello', source);
-    expect(lines).toContain(' !     no such module');
-    expect(last.error).toMatchObject({ code: 'build_failed' });
+    expect(lines).toContain('-----> npm ci');
+    expect(lines.join('\n')).not.toContain('no such module');
+    expect(last.error).toMatchObject({
+      code: 'build_failed',
+      message: 'hello was not built, nothing changed: no such module (exited with code 1)',
+      hint: 'npm install',
+    });
     expect((await rig.store.list(keys.releasesAt('hello'))).entries).toEqual([]);
     await rig.until(async () => (await rig.oneOffClaims()).length === 0, 'the claim is given back');
   });

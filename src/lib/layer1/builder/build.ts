@@ -6,6 +6,7 @@ import { FlynnError } from '../../api/errors.js';
 import { ports as fixedPorts } from '../../api/grid.js';
 import { copyImage, digestOf, type RegistryClient } from '../registry/client.js';
 import { appImage, type ImageConfig } from './image.js';
+import { LastWords, type Reason } from './last-words.js';
 import { splitHeader, withDiffId, type SlugHeader } from './slug.js';
 
 /** A one-off job that somebody placed, started and attached to. */
@@ -97,22 +98,31 @@ async function buildSlug(
   // Whichever of the three fails first is the cause; the others end because the streams do.
   const storing = storeSlug(stdout, registry, request.app);
   const feeding = feed(request, job);
-  const reading = read(request, job, stdout);
+  const words = new LastWords(request.onLine);
+  const reading = read(job, stdout, words);
   const [end, fed, stored] = await Promise.allSettled([reading, feeding, storing]);
   if (request.signal.aborted)
     throw new FlynnError({ code: 'interrupted', message: 'the build was cancelled' });
-  if (end.status === 'rejected') throw end.reason;
-  if (end.value.code !== 0) {
-    const reason = end.value.reason ?? `the build ended with code ${end.value.code}`;
-    throw new FlynnError({
-      code: 'build_failed',
-      message: reason,
-      hint: 'the lines above say why; the running release was left alone',
-    });
+  if (end.status === 'rejected') {
+    words.release();
+    throw end.reason;
   }
+  if (end.value.code !== 0) throw failedBuild(request.app, end.value, words.reason());
+  words.release();
   if (fed.status === 'rejected') throw fed.reason;
   if (stored.status === 'rejected') throw stored.reason;
   return stored.value;
+}
+
+/** The builder's own reason first; how the job ended tells what it could not know: that it was killed for memory. */
+function failedBuild(app: string, { code, reason }: AttachExit, said: Reason): FlynnError {
+  const ended = reason ?? `exited with code ${code}`;
+  const why = said.message === undefined ? `the build ${ended}, see above` : `${said.message} (${ended})`;
+  return new FlynnError({
+    code: 'build_failed',
+    message: `${app} was not built, nothing changed: ${why}`,
+    hint: said.hint ?? 'git commit -a && git push flynn main   (once it is mended)',
+  });
 }
 
 /** Sends the header line and the source. A builder that ended early does not read on: its exit tells why. */
@@ -124,7 +134,7 @@ async function feed(request: BuildRequest, job: AttachedJob): Promise<void> {
   await job.end();
 }
 
-async function read(request: BuildRequest, job: AttachedJob, stdout: PassThrough): Promise<AttachExit> {
+async function read(job: AttachedJob, stdout: PassThrough, words: LastWords): Promise<AttachExit> {
   let line = '';
   const text = new StringDecoder('utf8');
   try {
@@ -135,7 +145,7 @@ async function read(request: BuildRequest, job: AttachedJob, stdout: PassThrough
         line += text.write(payload);
         const lines = line.split('\n');
         line = lines.pop() ?? '';
-        for (const whole of lines) request.onLine(whole);
+        for (const whole of lines) words.line(whole);
       } else if (type === frame.error) {
         const body = JSON.parse(payload.toString('utf8')) as { message?: string };
         throw new FlynnError({
@@ -152,7 +162,7 @@ async function read(request: BuildRequest, job: AttachedJob, stdout: PassThrough
       hint: 'git push again',
     });
   } finally {
-    if (line !== '') request.onLine(line);
+    if (line !== '') words.line(line);
     stdout.end();
   }
 }

@@ -189,7 +189,8 @@ async function knownApp(name: string, call: Parameters<typeof findApp>[1]): Prom
     if (!isFlynnError(error, 'not_found')) throw error;
     throw new FlynnError({
       code: 'not_found',
-      message: `app ${name} does not exist: flynn apps:create ${name}`,
+      message: `app ${name} does not exist`,
+      hint: `flynn apps:create ${name}`,
       cause: error,
     });
   }
