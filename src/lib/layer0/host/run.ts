@@ -70,15 +70,12 @@ export async function runHost(config: ApplianceConfig): Promise<void> {
   const presence = { store, clock, rng, log, file, wrapPrivateKey };
   const addresses = registryHosts(file, hosts);
   const forward = startRegistryForward({ identity, addresses, log, clock });
-<<<<<<< HEAD
   const api = {
     app: hostApi(agent, log, mayCallAgent),
     onUpgrade: attachUpgrade(agent, mayCallAgent, stop),
   };
-=======
   // A dockerd that was restarted has built its chains anew.
   agent.watch(firewall.dockerNews(agent.deps.state));
->>>>>>> fw
   const running = Promise.all([
     agent.run(stop),
     holdLease(presence, stop),
