@@ -18,7 +18,7 @@ import {
 import { cryptoRng, pick } from '../lib/util/rng.js';
 import { poll } from '../lib/util/retry.js';
 import { systemClock } from '../lib/util/clock.js';
-import { linesToTry } from './lines.js';
+import { linesToTry, writeAppFile } from './lines.js';
 import { Story } from './story.js';
 
 const name = 'demo';
@@ -64,10 +64,7 @@ export async function demo(): Promise<void> {
   story.chapter('the last act: a host freezes');
   await freeze(story, lab);
 
-  await writeFile(
-    join(lab.dir, 'app.json'),
-    JSON.stringify({ app, host: domain, routers: lab.hosts.map(({ http }) => http) }, null, 2),
-  );
+  await writeAppFile(lab, app, domain);
   story.say(ending(story, lab));
 }
 

@@ -68,6 +68,7 @@ const operation = z.object({
     'etcd.auth',
     'grid.seed',
     'grid.join',
+    'grid.admit',
     'agent.start',
     'grid.wait',
     'local.remember',

@@ -199,6 +199,15 @@ describe('what is refused', () => {
     expect(objects.filter((name) => name.startsWith('tmp'))).toEqual([]);
   });
 
+  it('given objects that are small and files that are not, when pushed, then it is rejected before anything is built', async () => {
+    const small = await rig.gateway('small', { limits: { maxBytes: 1024 * 1024 } });
+    await rig.commit(tree, 'zeros.bin', Buffer.alloc(1_100_000));
+    const { code, stderr } = await rig.push(tree, small, ada).ended;
+    expect(code).toBe(1);
+    expect(stderr).toContain('remote: the source has more than 1 MiB');
+    expect(rig.controller.builds).toHaveLength(0);
+  });
+
   it('given a controller that takes less, when the source is larger, then its words reach the pusher', async () => {
     rig.controller.maxBytes = 100_000;
     await rig.commit(tree, 'large.bin', Buffer.alloc(30_000_000));

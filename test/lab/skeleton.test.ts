@@ -1,9 +1,11 @@
 // The whole mission once through, thin and real: an app on three hosts, scaled, routed, changed and taken away again.
-import { beforeAll, describe, expect, it } from 'vitest';
-import type { AppState, GridStatus } from '../../src/lib/api/app.js';
+import { readFile } from 'node:fs/promises';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
+import type { AppState } from '../../src/lib/api/app.js';
 import { labImage, labStatus, startLoad } from '../../src/lib/lab/index.js';
 import { join } from 'node:path';
-import { linesToTry } from '../../src/demo/lines.js';
+import { linesToTry, writeAppFile, type AppFile } from '../../src/demo/lines.js';
+import { audit } from './books.js';
 import { ask, cli, cliJson, command, eventually, hosts, labName, root, run, runningJobs } from './grid.js';
 
 const app = 'hello';
@@ -13,18 +15,26 @@ const domain = 'hello.localhost';
 const jobsOnHosts = async () =>
   (await Promise.all(hosts().map(({ name }) => runningJobs(name, app)))).flat().sort();
 
-/** Asks 30 times through each router; which instances and hosts answered. */
+/** Asks 30 times with curl through each router that the lab's app.json names; who answered, by router. */
 async function askAround() {
-  const seen = { instances: new Set<string>(), hosts: new Set<string>() };
-  for (const host of hosts()) {
-    for (let time = 0; time < 30; time++) {
-      const answer = await ask(host, domain);
-      expect(answer.status, answer.body).toBe(200);
-      seen.instances.add(answer.json!.instance);
-      seen.hosts.add(answer.json!.host);
-    }
-  }
-  return seen;
+  const { dir, hosts: all } = await labStatus({ root, name: labName });
+  const file = JSON.parse(
+    await readFile(await writeAppFile({ dir, hosts: all }, app, domain), 'utf8'),
+  ) as AppFile;
+  expect(file.routers).toHaveLength(3);
+  return Promise.all(
+    file.routers.map(async (router) => {
+      const seen = { instances: new Set<string>(), hosts: new Set<string>() };
+      for (let time = 0; time < 30; time++) {
+        const curl = await command('curl', ['-sS', '-m', '10', '-f', '-H', `Host: ${file.host}`, router]);
+        expect(curl.code, curl.stderr).toBe(0);
+        const answer = JSON.parse(curl.stdout) as { instance: string; host: string };
+        seen.instances.add(answer.instance);
+        seen.hosts.add(answer.host);
+      }
+      return seen;
+    }),
+  );
 }
 
 beforeAll(async () => {
@@ -48,12 +58,15 @@ describe('an app from nothing', () => {
     for (const host of hosts()) expect((await ask(host, domain)).json).toMatchObject({ release: 1 });
   });
 
-  it('scaled to three answers from three hosts, and docker agrees', async () => {
+  it('scaled to three answers from three hosts through every router, and docker agrees', async () => {
     await cli(['scale', '-a', app, 'web=3']);
-    const seen = await askAround();
-    expect(seen.hosts.size).toBe(3);
     const jobs = await jobsOnHosts();
-    expect(jobs).toEqual([...seen.instances].sort());
+    expect(jobs).toHaveLength(3);
+    for (const seen of await askAround()) {
+      expect(seen.hosts.size).toBe(3);
+      expect([...seen.instances].sort()).toEqual(jobs);
+    }
+    for (const { name } of hosts()) expect(await runningJobs(name, app)).toHaveLength(1);
     const lines = await cliJson<AppState>(['ps', '-a', app]);
     expect(lines.jobs.map(({ id }) => id).sort()).toEqual(jobs);
     expect(lines.jobs.every(({ state }) => state === 'serving')).toBe(true);
@@ -62,18 +75,15 @@ describe('an app from nothing', () => {
   it('follows its formation up, to nothing, and back, and the books equal what runs', async () => {
     for (const count of [6, 0, 3]) {
       await cli(['scale', '-a', app, `web=${count}`]);
-      await eventually(`${count} containers`, async () =>
-        (await jobsOnHosts()).length === count ? true : undefined,
-      );
-    }
-    const status = await eventually('settled books', async () => {
-      const seen = await cliJson<GridStatus>(['cluster', 'status']);
-      const ours = seen.hosts.flatMap(({ jobs }) => jobs).filter(({ owner }) => owner.startsWith('app/'));
-      return ours.length === 3 ? seen : undefined;
-    });
-    for (const host of status.hosts) {
-      const booked = host.jobs.filter(({ owner }) => owner.startsWith('app/hello/'));
-      expect(booked.map(({ id }) => id).sort()).toEqual(await runningJobs(host.name, app));
+      await vi.waitFor(async () => {
+        const { taken, differences } = await audit(app);
+        expect(differences).toEqual([]);
+        const each = taken.map(({ m, c, ports, jobs }) => [m, c, ports.length, jobs.length]);
+        // What a process takes unless it is told otherwise: 512 MiB, a tenth of a core, a port.
+        const share = count / 3;
+        expect(each).toEqual(hosts().map(() => [512 * share, 100 * share, share, share]));
+      }, 30_000);
+      expect(await jobsOnHosts()).toHaveLength(count);
     }
     await askAround();
   });

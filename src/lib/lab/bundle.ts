@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { FlynnError } from '../api/errors.js';
 import { ensureBaseImages } from './base-images.js';
+import { dockerAny } from './docker-cli.js';
 import { ensureEngine } from './engine.js';
 import { buildImage } from './images.js';
 import { packageRoot } from '../util/package-root.js';
@@ -36,7 +37,7 @@ export async function labBundle(
   }
 }
 
-/** Builds an image from a folder with the machine's engine and loads it into the engine of every host of the lab. */
+/** Builds an image from a folder with the machine's engine and loads it into the engine of every host of the lab that lacks it. */
 export async function labImage(
   lab: Lab,
   contextDir: string,
@@ -48,13 +49,30 @@ export async function labImage(
     code: 'image.build',
     message: `building ${tag} and loading it on ${lab.hosts.map(({ name }) => name).join(', ')}`,
   });
-  await buildImage(contextDir, tag, { signal });
-  await Promise.all(lab.hosts.map((host) => load(tag, host.container, signal)));
+  const id = await buildImage(contextDir, tag, { signal });
+  await Promise.all(
+    lab.hosts.map(async ({ container }) => {
+      if (!(await hasImage(container, tag, id, signal))) await load([tag], container, signal);
+    }),
+  );
 }
 
-/** `docker save TAG | docker exec -i HOST docker load`, without a shell. */
-async function load(tag: string, container: string, signal?: AbortSignal): Promise<void> {
-  const save = spawn('docker', ['save', tag], { stdio: ['ignore', 'pipe', 'inherit'], signal });
+/** Whether the engine inside a host has the image under that tag. */
+async function hasImage(container: string, tag: string, id: string, signal?: AbortSignal): Promise<boolean> {
+  const inspect = ['exec', container, 'docker', 'image', 'inspect', '-f', '{{.Id}}', tag];
+  const found = await dockerAny(inspect, { signal });
+  return found.code === 0 && found.stdout.trim() === id;
+}
+
+/** Loads the base images into the engine of every host of a lab, as a mirror would provide them where nothing can be pulled. */
+export async function labBaseImages(lab: Lab, report: LabReport, signal?: AbortSignal): Promise<void> {
+  const { debian, node } = await ensureBaseImages(report, signal);
+  await Promise.all(lab.hosts.map((host) => load([debian.tag, node.tag], host.container, signal)));
+}
+
+/** `docker save TAG… | docker exec -i HOST docker load`, without a shell. */
+async function load(tags: readonly string[], container: string, signal?: AbortSignal): Promise<void> {
+  const save = spawn('docker', ['save', ...tags], { stdio: ['ignore', 'pipe', 'inherit'], signal });
   const into = spawn('docker', ['exec', '-i', container, 'docker', 'load'], {
     stdio: [save.stdout, 'ignore', 'inherit'],
     signal,
@@ -63,7 +81,7 @@ async function load(tag: string, container: string, signal?: AbortSignal): Promi
   if (saved !== 0 || loaded !== 0) {
     throw new FlynnError({
       code: 'failed',
-      message: `image ${tag} could not be loaded on ${container.slice(0, 12)}`,
+      message: `${tags.join(', ')} could not be loaded on ${container.slice(0, 12)}`,
     });
   }
 }

@@ -17,12 +17,15 @@ export function labEnv(ref: LabRef): Record<string, string> {
   };
 }
 
-/** Arguments of the bootstrap of all hosts of a lab. The domain is `localhost`: `hello.localhost` opens in a browser. */
-export function bootstrapArgs(lab: Lab, bundle: string): string[] {
+/**
+ * Arguments of the bootstrap of all hosts of a lab; without a bundle, the images are built on the first host. The
+ * domain is `localhost`: `hello.localhost` opens in a browser.
+ */
+export function bootstrapArgs(lab: Lab, bundle?: string): string[] {
   return [
     'cluster',
     'bootstrap',
-    ...['--name', lab.name, '--domain', 'localhost', '--images', bundle, '--yes'],
+    ...['--name', lab.name, '--domain', 'localhost', ...(bundle ? ['--images', bundle] : []), '--yes'],
     ...['--ssh-config', join(lab.dir, 'ssh_config')],
     ...['--capacity', `${capacity.memoryMiB},${capacity.cpuMillis}`],
     ...lab.hosts.flatMap((host) => ['--internal-address', `${host.name}=${host.address}`]),

@@ -29,7 +29,7 @@ export type {
   LabUpOptions,
   LabVariant,
 } from './types.js';
-export { labBundle, labImage } from './bundle.js';
+export { labBaseImages, labBundle, labImage } from './bundle.js';
 export { bootstrapArgs, bootstrapLab, labEnv } from './grid.js';
 export { startLoad, type Load, type LoadFailure, type LoadOptions, type LoadResult } from './load.js';
 export { packageRoot } from '../util/package-root.js';

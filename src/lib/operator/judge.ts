@@ -98,7 +98,8 @@ function judgeHost(report: HostReport, roles: readonly HostRole[], context: Judg
   judgeDocker(facts, say);
   if (facts.disk.freeBytes < limits.diskBytes) {
     const free = (facts.disk.freeBytes / GiB).toFixed(1);
-    say('error', 'disk', `${free} GiB are free at ${facts.disk.path}`, 'a host needs 4 GiB');
+    const hint = 'docker system df   (on the host: shows what could go; 4 GiB must be free)';
+    say('error', 'disk', `${free} GiB are free at ${facts.disk.path}`, hint);
   }
   const needed = memoryNeeded(roles);
   const has = Math.floor(facts.memoryBytes / MiB);

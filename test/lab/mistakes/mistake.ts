@@ -1,17 +1,36 @@
-// One mistake on the command line: typed, and judged by its exit code, its message and its hint.
+// One mistake: made, and judged by its exit code, its message and its hint.
 import { expect } from 'vitest';
-import type { AppState } from '../../src/lib/api/app.js';
-import { cliJson, run, type CliOptions } from './grid.js';
+import type { AppState } from '../../../src/lib/api/app.js';
+import { cliJson, run, type CliOptions, type Finished } from '../grid.js';
 
 /** A mistake: `says` stand in the message, `hint` in the next command. */
 export interface Mistake {
   name: string;
-  args: () => string[];
+  /** Makes it: a command line, a push. */
+  act: () => Promise<Finished>;
   code: number;
   says: (string | RegExp)[];
   hint: string | RegExp;
-  options?: () => CliOptions;
 }
+
+/** Mistakes of one kind. */
+export interface Table {
+  title: string;
+  mistakes: Mistake[];
+  /** They may be made at the same time. */
+  together?: boolean;
+  /** Hosts are cut off meanwhile: requests under way may be lost. */
+  cutsHosts?: boolean;
+  /** What this kind needs, and its end. */
+  begin?: () => Promise<void>;
+  end?: () => Promise<void>;
+}
+
+/** Types `flynn` with these words, which are known only when it is typed. */
+export const typed =
+  (words: () => string[], options: () => CliOptions = () => ({})) =>
+  (): Promise<Finished> =>
+    run(words(), { timeoutMs: 60_000, ...options() });
 
 /** All that a mistake could have changed and must not. */
 export async function everything(app: string): Promise<unknown> {
@@ -27,15 +46,22 @@ export async function everything(app: string): Promise<unknown> {
   return { apps, formation, jobs: jobs.map(({ id }) => id).sort(), deployment, releases, env, routes, keys };
 }
 
-/** Types it and checks exit code, message and hint. */
-export async function commit({ args, code, says, hint, options }: Mistake): Promise<void> {
-  const done = await run(args(), { timeoutMs: 60_000, ...options?.() });
-  const said = `flynn ${args().join(' ')} ended with ${done.code}\n${done.stdout}${done.stderr}`;
+/** Makes it and checks exit code, message and hint. */
+export async function commit({ act, code, says, hint }: Mistake): Promise<void> {
+  const done = await act();
+  const said = `ended with ${done.code}\n${done.stdout}${done.stderr}`;
   expect(done.code, said).toBe(code);
-  const error = done.stderr.slice(done.stderr.lastIndexOf('Error:'));
+  const error = messageIn(done.stderr);
   for (const text of says) expect(error, said).toMatch(text);
-  // The sign of a hint, and one that helps.
-  expect(error, said).toMatch(/\n {2}→ \S/);
+  // The sign of a hint, and one that helps; said once.
+  expect(error.match(/\n {2}→ \S/g), said).toHaveLength(1);
   expect(error.slice(error.indexOf('→')), said).toMatch(hint);
   expect(error, said).not.toMatch(/mistake in Flynn|\bat .+:\d+:\d+/);
+}
+
+/** The error of the command line, or what git shows of the other side's words. */
+function messageIn(stderr: string): string {
+  const own = stderr.lastIndexOf('Error:');
+  if (own >= 0) return stderr.slice(own);
+  return stderr.replaceAll(/^remote: (.*?)\s*$/gm, '$1');
 }

@@ -10,7 +10,7 @@ import { abortReason, deadline } from '../../../util/signal.js';
 import { requireApp } from '../../shared/person.js';
 import { Turns } from '../../shared/turns.js';
 import type { Upstream } from '../upstream.js';
-import { archive } from './archive.js';
+import { archive, sourceBytes } from './archive.js';
 import { appOfPath } from './command.js';
 import { findApp, sendBuild } from './controller.js';
 import { installHook, type HookTalk } from './hook.js';
@@ -175,7 +175,10 @@ export class Pushes {
       return undefined;
     }
     const commit = verdict.deploy;
-    const source = archive({ repo, commit, objects: question.objects });
+    const tree = { repo, commit, objects: question.objects };
+    // Files may be larger than the objects that brought them: nobody should wait for a builder to hear of it.
+    if ((await sourceBytes(tree)) > this.limits.maxBytes) throw sourceTooLarge(this.limits.maxBytes);
+    const source = archive(tree);
     await sendBuild({ ...call, app, commit, source, say: (line) => hook.say(line) });
     return commit;
   }
@@ -201,6 +204,14 @@ function tooLarge(maxBytes: number): FlynnError {
     code: 'too_large',
     message: `the push brings more than ${Math.round(maxBytes / MiB) || `${maxBytes / MiB} `} MiB`,
     hint: 'leave large files out of the history, or deploy an image: flynn deploy --image IMAGE',
+  });
+}
+
+function sourceTooLarge(maxBytes: number): FlynnError {
+  return new FlynnError({
+    code: 'too_large',
+    message: `the source has more than ${Math.round(maxBytes / MiB) || `${maxBytes / MiB} `} MiB`,
+    hint: 'leave large files out with .gitignore, or deploy an image: flynn deploy --image IMAGE',
   });
 }
 
