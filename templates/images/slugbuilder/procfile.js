@@ -15,7 +15,9 @@ for (const line of readFileSync(0, 'utf8').split('\n')) {
 
 const fail = (message) => {
   console.error(` !     ${message}`);
-  console.error(' !     → git commit -a && git push flynn main   (once every line is like `web: node server.js`)');
+  console.error(
+    ' !     → git commit -a && git push flynn main   (once every line is like `web: node server.js`)',
+  );
   process.exit(1);
 };
 
