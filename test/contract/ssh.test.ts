@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { PassThrough, Readable, type Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { isFlynnError, type FlynnError } from '../../src/lib/api/errors.js';
 import {
   createConnector,
@@ -434,6 +434,7 @@ describe('commands', () => {
       `i=0; while [ $i -lt 300 ]; do head -c 100000 /dev/zero; i=$((i+1)); echo $i >${count}; done`,
     ]);
     proc.stderr.resume();
+    await vi.waitFor(() => readFile(count, 'utf8'), { timeout: 20_000 });
     await sleep(700);
     expect(Number(await readFile(count, 'utf8'))).toBeLessThan(120);
     let got = 0;

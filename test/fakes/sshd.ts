@@ -114,6 +114,8 @@ export const startSshd = async (opts: SshdOptions = {}): Promise<Sshd> => {
       'UsePAM no',
       'StrictModes no',
       'LogLevel VERBOSE',
+      // What a person's own shell does at every login is no part of the tests, and may take seconds.
+      `SetEnv HOME=${folder}`,
       '',
     ].join('\n'),
   );
