@@ -5,18 +5,19 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startLoad, type Load } from '../../src/lib/lab/index.js';
 import { eventually, hosts } from './grid.js';
 import { tables } from './mistakes/index.js';
-import { commit, everything } from './mistakes/mistake.js';
+import { commit, everything, whatRuns } from './mistakes/mistake.js';
 import { app, clearStage, setStage } from './mistakes/stage.js';
 
 beforeAll(setStage);
 afterAll(clearStage);
 
-describe.each(tables)('$title', ({ mistakes, together, cutsHosts, begin, end }) => {
+describe.each(tables)('$title', ({ mistakes, together, triesReleases, cutsHosts, begin, end }) => {
+  const look = async () => (triesReleases ? whatRuns(await everything(app)) : everything(app));
   let before: unknown;
   let load: Load;
   beforeAll(async () => {
     await begin?.();
-    before = await everything(app);
+    before = await look();
     load = startLoad({
       targets: [hosts()[0]!.http],
       host: `${app}.localhost`,
@@ -38,7 +39,7 @@ describe.each(tables)('$title', ({ mistakes, together, cutsHosts, begin, end }) 
 
   it('given all of these, when they are over, then nothing has changed and the app has answered all the time', async () => {
     let after: unknown;
-    const same = async () => isDeepStrictEqual((after = await everything(app)), before) || undefined;
+    const same = async () => isDeepStrictEqual((after = await look()), before) || undefined;
     await eventually('what was before', same).catch(() => undefined);
     expect(after).toEqual(before);
     const { requests, failures } = await load.stop();

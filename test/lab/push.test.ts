@@ -71,6 +71,8 @@ describe('git push', () => {
     process.stderr.write(
       `  second push under load: ${took} s; ${result.requests} requests, ${result.failed} failed, longest gap ${result.longestGapMs} ms\n`,
     );
+    for (const { at, target, cause } of result.failures)
+      process.stderr.write(`    at ${at} ms through ${target}: ${cause}\n`);
     expect(result.requests).toBeGreaterThanOrEqual(5_000);
     expect(result.failures).toEqual([]);
     expect(Object.keys(result.releases)).toEqual(expect.arrayContaining(['1', '2']));

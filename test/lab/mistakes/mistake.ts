@@ -19,6 +19,8 @@ export interface Table {
   mistakes: Mistake[];
   /** They may be made at the same time. */
   together?: boolean;
+  /** Releases are tried: they stay on record as failed, and what runs is what ran. */
+  triesReleases?: boolean;
   /** Hosts are cut off meanwhile: requests under way may be lost. */
   cutsHosts?: boolean;
   /** What this kind needs, and its end. */
@@ -33,7 +35,7 @@ export const typed =
     run(words(), { timeoutMs: 60_000, ...options() });
 
 /** All that a mistake could have changed and must not. */
-export async function everything(app: string): Promise<unknown> {
+export async function everything(app: string): Promise<Record<string, unknown>> {
   const [apps, state, releases, env, routes, keys] = await Promise.all([
     cliJson(['apps']),
     cliJson<AppState>(['ps', '-a', app]),
@@ -43,8 +45,14 @@ export async function everything(app: string): Promise<unknown> {
     cliJson(['keys']),
   ]);
   const { formation, jobs, deployment } = state;
-  return { apps, formation, jobs: jobs.map(({ id }) => id).sort(), deployment, releases, env, routes, keys };
+  const runs = { release: state.app.release, formation, jobs: jobs.map(({ id }) => id).sort() };
+  return { ...runs, apps, deployment, releases, env, routes, keys };
 }
+
+/** The part of it that says what runs and how. */
+export const whatRuns = ({ release, formation, jobs, env, routes, keys }: Record<string, unknown>) => ({
+  ...{ release, formation, jobs, env, routes, keys },
+});
 
 /** Makes it and checks exit code, message and hint. */
 export async function commit({ act, code, says, hint }: Mistake): Promise<void> {

@@ -14,6 +14,7 @@ const deployed = (name: string, image: string, ...says: string[]): Mistake => ({
 
 export const releaseMistakes: Table = {
   title: 'a release that cannot run',
+  triesReleases: true,
   mistakes: [
     deployed('an image that does not exist', 'no-such-image:1', 'no-such-image:1'),
     deployed('an image that exits at once', 'quits:1', 'code 3', 'no database at db.example.test'),
