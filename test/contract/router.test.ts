@@ -211,6 +211,41 @@ describe('given faults', () => {
     await rig.until(async () => (await bodies()).join() === 'a-1,b-1', 'b back');
   });
 
+  it('given a host that is silent for a moment, then what is under way there is answered; when it stays silent, it is cut', async () => {
+    const waiting: ((text: string) => void)[] = [];
+    const near = await rig.app('a-1');
+    const far = await rig.app('b-1', (request) =>
+      request.url === '/slow' ? new Promise<string>((resolve) => waiting.push(resolve)) : undefined,
+    );
+    await rig.route('hello.test', 'web.hello');
+    const first = await rig.register(far, 'web.hello', 'b');
+    rig.start();
+    await rig.applied(first);
+    const slow = rig.get('hello.test', { path: '/slow' });
+    await rig.until(() => waiting.length === 1, 'the request at the app');
+    await rig.applied(await rig.register(near, 'web.hello', 'a'));
+    const out = () => rig.config().then((text) => /server b-1 .* disabled/.test(text));
+    rig.prober.set('b', true);
+    await rig.until(out, 'b out');
+    rig.prober.set('b', false);
+    await rig.until(async () => !(await out()), 'b back');
+    waiting.splice(0).forEach((answer) => answer('late'));
+    expect(await slow).toEqual({ status: 200, body: 'late' });
+
+    rig.prober.set('a', true);
+    await rig.until(async () => /server a-1 .* disabled/.test(await rig.config()), 'a out');
+    const lost = rig.get('hello.test', { path: '/slow' }).then(
+      ({ status }) => status,
+      () => 0,
+    );
+    await rig.until(() => waiting.length === 1, 'the request at the app');
+    rig.prober.set('a', false);
+    rig.prober.set('b', true);
+    const silent = performance.now();
+    expect(await lost).not.toBe(200);
+    expect(performance.now() - silent).toBeGreaterThan(2_000);
+  });
+
   it('adopts the running HAProxy when the syncer is started again', async () => {
     const first = await rig.app('a-1');
     const second = await rig.app('a-2');

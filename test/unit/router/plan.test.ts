@@ -16,17 +16,30 @@ import {
 import { takenOut, type Desired, type Server } from '../../../src/lib/layer1/router/state.js';
 
 const server = (id: string, host = 'a', port = 20000): Server => ({ id, host, address: '10.0.0.2', port });
-const desired = (services: Record<string, Server[]>, suspects: string[] = [], routes = {}): Desired => ({
+const desired = (
+  services: Record<string, Server[]>,
+  suspects: string[] = [],
+  routes = {},
+  dead: string[] = [],
+): Desired => ({
   routes: new Map(Object.entries(routes)),
   services: new Map(Object.entries(services)),
   suspects: new Set(suspects),
+  dead: new Set(dead),
 });
-const running = (services: Record<string, (Server & { out?: boolean })[]>, routes = {}): Running => ({
+/** An id as jobs have it: the host is in it. */
+const idOn = (host: string): string => `${host}-01m8ar96cbd424r3tpw479759f`;
+const running = (
+  services: Record<string, (Server & { out?: boolean; cut?: boolean })[]>,
+  routes = {},
+): Running => ({
   skeleton: 's',
   backends: new Map(
     Object.entries(services).map(([name, servers]) => [
       name,
-      new Map(servers.map(({ id, address, port, out = false }) => [id, { address, port, out }])),
+      new Map(
+        servers.map(({ id, address, port, out = false, cut = false }) => [id, { address, port, out, cut }]),
+      ),
     ]),
   ),
   map: new Map(Object.entries(routes)),
@@ -79,7 +92,31 @@ describe('plan', () => {
       'a host that went silent',
       desired({ w: [server('1'), server('2', 'b')] }, ['b']),
       running({ w: [server('1'), server('2', 'b')] }),
-      ['set server w/2 state maint', 'shutdown sessions server w/2'],
+      ['set server w/2 state maint'],
+    ],
+    [
+      'a host that stays silent',
+      desired({ w: [server('1'), server('2', 'b')] }, ['b'], {}, ['b']),
+      running({ w: [server('1'), { ...server('2', 'b'), out: true }] }),
+      ['shutdown sessions server w/2'],
+    ],
+    [
+      'a host that stays silent, and its sessions are closed',
+      desired({ w: [server('1'), server('2', 'b')] }, ['b'], {}, ['b']),
+      running({ w: [server('1'), { ...server('2', 'b'), out: true, cut: true }] }),
+      [],
+    ],
+    [
+      'the last server, on a host that stays silent',
+      desired({ w: [server('2', 'b')] }, ['b'], {}, ['b']),
+      running({ w: [server('2', 'b')] }),
+      [],
+    ],
+    [
+      'an instance withdrawn because its host stays silent',
+      desired({ w: [server('1')] }, ['b'], {}, ['b']),
+      running({ w: [server('1'), { ...server(idOn('b'), 'b'), out: true }] }),
+      [`shutdown sessions server w/${idOn('b')}`],
     ],
     [
       'every host silent',

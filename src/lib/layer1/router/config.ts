@@ -112,7 +112,7 @@ const serverLine = (server: Server, out: boolean): string =>
   `  server ${server.id} ${address(server.address, server.port)}${out ? ' disabled' : ''}\n`;
 
 /** The whole configuration: what HAProxy does after a reload is what the runtime commands left it doing. */
-export function renderConfig(settings: RouterSettings, desired: Desired): string {
+export function renderConfig(settings: RouterSettings, desired: Omit<Desired, 'dead'>): string {
   // The variable is set first: the global section is parsed from top to bottom.
   const parts = [
     skeleton(settings).replace('global\n', `global\n  setenv ${skeletonVariable} ${skeletonId(settings)}\n`),

@@ -55,7 +55,7 @@ export class HaproxyBackend implements RouterBackend {
   private readonly skeleton: string;
   private running: Running | undefined;
   private verifiedAt = 0;
-  private desired: Desired = { ...emptyTable, suspects: new Set() };
+  private desired: Desired = { ...emptyTable, suspects: new Set(), dead: new Set() };
   private readonly leaving = new Map<string, Withdrawal>();
   private readonly deathListeners = new Set<() => void>();
   private written: { config?: string; map?: string } = {};

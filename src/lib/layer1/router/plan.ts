@@ -6,6 +6,8 @@ export interface RunningServer {
   address: string;
   port: number;
   out: boolean;
+  /** Its open sessions were closed since it was taken out. */
+  cut?: boolean;
 }
 
 /** What a worker of HAProxy has. */
@@ -20,8 +22,9 @@ export type Change =
   | { op: 'add'; backend: string; server: Server; out: boolean }
   | { op: 'move'; backend: string; server: Server }
   | { op: 'up'; backend: string; id: string }
-  /** `kill`: the open sessions are closed, because nobody will answer them. */
-  | { op: 'out'; backend: string; id: string; kill: boolean }
+  | { op: 'out'; backend: string; id: string }
+  /** Closes the open sessions of a server that is out: nobody will answer them. */
+  | { op: 'cut'; backend: string; id: string }
   | { op: 'map-add' | 'map-set'; domain: string; service: string }
   | { op: 'map-del'; domain: string };
 
@@ -38,7 +41,7 @@ export function plan(desired: Desired, running: Running, skeleton: string): Plan
     if (!running.backends.has(service)) return { kind: 'reload', why: `${service} is new` };
   }
   const servers = planServers(desired, running);
-  const isOut = (change: Change): boolean => change.op === 'out';
+  const isOut = (change: Change): boolean => change.op === 'out' || change.op === 'cut';
   const changes = [
     ...servers.filter((change) => !isOut(change)),
     ...planMap(desired.routes, running.map),
@@ -51,7 +54,7 @@ export function plan(desired: Desired, running: Running, skeleton: string): Plan
 /** The changes of the servers alone, in the backends that the worker has. */
 export function planServers(desired: Desired, running: Pick<Running, 'backends'>): Change[] {
   return [...running.backends].flatMap(([name, has]) =>
-    planBackend(name, desired.services.get(name) ?? [], has, desired.suspects),
+    planBackend(name, desired.services.get(name) ?? [], has, desired),
   );
 }
 
@@ -59,7 +62,7 @@ function planBackend(
   backend: string,
   wanted: readonly Server[],
   has: ReadonlyMap<string, RunningServer>,
-  suspects: ReadonlySet<string>,
+  { suspects, dead }: Pick<Desired, 'suspects' | 'dead'>,
 ): Change[] {
   const changes: Change[] = [];
   const out = takenOut(wanted, suspects);
@@ -75,13 +78,20 @@ function planBackend(
     if (now.address !== server.address || now.port !== server.port)
       changes.push({ op: 'move', backend, server });
     if (now.out && !shouldBeOut) changes.push({ op: 'up', backend, id: server.id });
-    if (!now.out && shouldBeOut) changes.push({ op: 'out', backend, id: server.id, kill: true });
+    if (!now.out && shouldBeOut) changes.push({ op: 'out', backend, id: server.id });
+    // Not at once: a host that was only slow to answer a probe still answers its requests.
+    if (shouldBeOut && dead.has(server.host) && !now.cut) changes.push({ op: 'cut', backend, id: server.id });
   }
   for (const [id, server] of has) {
-    if (!known.has(id) && !server.out) changes.push({ op: 'out', backend, id, kill: false });
+    if (known.has(id)) continue;
+    if (!server.out) changes.push({ op: 'out', backend, id });
+    if (dead.has(hostOfJob(id)) && !server.cut) changes.push({ op: 'cut', backend, id });
   }
   return changes;
 }
+
+/** The host in a job's id, `HOST-ULID`; of any other id a name that no host has. */
+const hostOfJob = (id: string): string => id.slice(0, -27);
 
 function planMap(wanted: ReadonlyMap<string, string>, has: ReadonlyMap<string, string>): Change[] {
   const changes: Change[] = [];

@@ -115,11 +115,10 @@ export function commandsOf(change: Change, map: string): string[] {
     }
     case 'up':
       return [`set server ${change.backend}/${change.id} state ready`];
-    case 'out': {
-      const name = `${change.backend}/${change.id}`;
-      const out = `set server ${name} state maint`;
-      return change.kill ? [out, `shutdown sessions server ${name}`] : [out];
-    }
+    case 'out':
+      return [`set server ${change.backend}/${change.id} state maint`];
+    case 'cut':
+      return [`shutdown sessions server ${change.backend}/${change.id}`];
     case 'map-add':
       return [`add map ${map} ${change.domain} ${change.service}`];
     case 'map-set':
@@ -145,7 +144,15 @@ export function applyChange(running: Running, change: Change): void {
     case 'up':
     case 'out': {
       const server = running.backends.get(change.backend)?.get(change.id);
-      if (server) server.out = change.op === 'out';
+      if (server) {
+        server.out = change.op === 'out';
+        server.cut = false;
+      }
+      return;
+    }
+    case 'cut': {
+      const server = running.backends.get(change.backend)?.get(change.id);
+      if (server) server.cut = true;
       return;
     }
     case 'map-add':

@@ -23,6 +23,8 @@ export interface Table {
 /** What HAProxy should do: the table, and the hosts that do not answer. */
 export interface Desired extends Table {
   suspects: ReadonlySet<string>;
+  /** Those of them that have been silent for so long that nobody will answer what is under way there. */
+  dead: ReadonlySet<string>;
 }
 
 /** A table with nothing in it. */

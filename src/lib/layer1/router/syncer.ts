@@ -46,6 +46,9 @@ const pace = {
   giveUp: 5_000,
 };
 
+/** Silence of a host, ms, after which nobody waits for its answers any more: the same that makes it lost (RULES). */
+const deadMs = 2_500;
+
 export class Syncer {
   private dirty = true;
   private wake = (): void => undefined;
@@ -56,6 +59,7 @@ export class Syncer {
   private fresh = false;
   private draining: Draining = {};
   private lingering = 0;
+  private dead: ReadonlySet<string> = new Set();
   private failingSince: number | undefined;
 
   constructor(private readonly options: SyncerOptions) {
@@ -114,6 +118,7 @@ export class Syncer {
       }
       await this.wait(pause, started + pace.gap, signal);
       if (this.options.revision() > this.published && this.fresh) this.dirty = true;
+      if ([...this.deadNow()].some((host) => !this.dead.has(host))) this.dirty = true;
     }
     backend.close();
     log.info({}, 'the router leaves HAProxy as it is');
@@ -133,6 +138,7 @@ export class Syncer {
     const applied = await backend.apply({
       ...state.table,
       suspects: new Set(this.options.suspects().keys()),
+      dead: (this.dead = this.deadNow()),
     });
     this.failingSince = undefined;
     this.fresh = fresh;
@@ -141,6 +147,12 @@ export class Syncer {
       log.info({ ...applied, ms, revision: state.revision, servers: serverCount(state.table) }, 'applied');
     }
     await this.drain();
+  }
+
+  private deadNow(): ReadonlySet<string> {
+    const before = this.options.clock.mono() - deadMs;
+    const silent = [...this.options.suspects()].filter(([, since]) => since <= before);
+    return new Set(silent.map(([host]) => host));
   }
 
   /** What should be in effect now: the store's view with what is held, or the last state while there is no view. */
