@@ -35,6 +35,8 @@ async function sample(host: string): Promise<Sample> {
   return { at: performance.now(), lines };
 }
 
+/** Share of a core, in percent; 100 ticks per second: USER_HZ on Linux. */
+const percent = (ticks: number, ms: number) => (ticks / 100 / (ms / 1000)) * 100;
 const sum = (values: number[]) => values.reduce((total, value) => total + value, 0);
 const { lab, bundle } = await freshLab(4);
 try {
@@ -46,12 +48,15 @@ try {
   const hosts = lab.hosts.map(({ name }, index) => {
     const [first, last] = [before[index]!, after[index]!];
     const mb = (sum(last.lines.map(({ pssKiB }) => pssKiB)) * 1024) / 1e6;
-    // 100 ticks per second: USER_HZ on Linux.
     const ticks = sum(last.lines.map(({ ticks }) => ticks)) - sum(first.lines.map(({ ticks }) => ticks));
-    const cpu = (ticks / 100 / ((last.at - first.at) / 1000)) * 100;
+    const cpu = percent(ticks, last.at - first.at);
     say(`${name}: ${mb.toFixed(0)} MB, ${cpu.toFixed(1)} % of a core`);
-    for (const line of last.lines)
-      say(`  ${((line.pssKiB * 1024) / 1e6).toFixed(0).padStart(4)} MB  ${line.name}`);
+    for (const line of last.lines) {
+      const ticksBefore = first.lines.find(({ name }) => name === line.name)?.ticks ?? line.ticks;
+      const share = percent(line.ticks - ticksBefore, last.at - first.at);
+      const size = ((line.pssKiB * 1024) / 1e6).toFixed(0).padStart(4);
+      say(`  ${size} MB  ${share.toFixed(1).padStart(4)} %  ${line.name}`);
+    }
     return { mb, cpu };
   });
   const control = hosts.slice(0, 3);
