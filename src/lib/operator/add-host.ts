@@ -193,7 +193,10 @@ async function carryOut(
   const images: ImageSource = {
     manifest,
     ...(bundle ? { bundle } : {}),
-    fetch: (progress) => fetchBundle(linkTo({ links }, work.control).docker, manifest, ports.home, progress),
+    fetch: async (progress) => {
+      const { docker } = linkTo({ links }, work.control);
+      return (await fetchBundle(docker, manifest, ports.home, progress)).bundle;
+    },
   };
   try {
     const executors = clusterExecutors({

@@ -7,18 +7,24 @@ import { openBundle, type ImageBundle, type ImageManifest } from './images.js';
 
 const bundleFile = (home: string): string => join(home, 'images.tar.gz');
 
+/** A bundle, and whether it is another one than before. */
+export interface FetchedBundle {
+  bundle: ImageBundle;
+  changed: boolean;
+}
+
 /** Brings images that an engine has here, unless they lie here already. */
 export async function fetchBundle(
   docker: Docker,
   manifest: ImageManifest,
   home: string,
   progress: (text: string) => void,
-): Promise<ImageBundle> {
+): Promise<FetchedBundle> {
   const { saveBundle } = await import('./system-images.js');
   const file = bundleFile(home);
   progress('bringing the images here');
-  await saveBundle(docker, manifest, file);
-  return openBundle(file);
+  const changed = await saveBundle(docker, manifest, file);
+  return { bundle: await openBundle(file), changed };
 }
 
 /** Builds what the engine lacks, trusting the authorities of the PEM text `trust`, and brings the bundle here, unless the same one lies here already. */
@@ -28,7 +34,7 @@ export async function buildBundle(
   trust: string,
   progress: (text: string) => void,
   signal: AbortSignal,
-): Promise<ImageBundle> {
+): Promise<FetchedBundle> {
   const { buildSystemImages } = await import('./system-images.js');
   const manifest = await buildSystemImages(docker, {
     root: packageRoot(),

@@ -18,6 +18,7 @@ import { ensureContainer, findContainer } from './containers.js';
 import { etcdContainer, etcdSpec } from './etcd.js';
 import { hostDirs, hostFiles } from './host-files.js';
 import { configureDocker, installDocker, writeFiles } from './host-steps.js';
+import type { FetchedBundle } from './build-bundle.js';
 import { loadBundle, missingImages, type ImageBundle, type ImageManifest } from './images.js';
 import type { JournalHost } from './journal.js';
 import { limiter } from './limiter.js';
@@ -32,7 +33,7 @@ export interface ImageSource {
   /** Brings the images of a cluster that is up here; for hosts that lack them when there is no bundle. */
   fetch?(progress: (text: string) => void, signal: AbortSignal): Promise<ImageBundle>;
   /** Builds the images with an engine and brings them here. */
-  build?(docker: Docker, progress: (text: string) => void, signal: AbortSignal): Promise<ImageBundle>;
+  build?(docker: Docker, progress: (text: string) => void, signal: AbortSignal): Promise<FetchedBundle>;
 }
 
 /** What the executors work with. */
@@ -87,8 +88,9 @@ export function clusterExecutors(options: ExecutorOptions): Record<OperationKind
       return writeFiles(link.conn, hostDirs(host), hostFiles(journal, secrets, host), handle.signal);
     },
     'images.build': async (handle) => {
-      source.bundle = await source.build?.(on(handle).link.docker, handle.progress, handle.signal);
-      return true;
+      const built = await source.build?.(on(handle).link.docker, handle.progress, handle.signal);
+      source.bundle = built?.bundle;
+      return built?.changed ?? false;
     },
     'images.load': async (handle) => {
       const { link } = on(handle);
