@@ -34,6 +34,8 @@ export const HostBook = z.object({
   /** Next candidate of the job port range (least recently used first). */
   nextPort: z.number().int().default(20000),
   cordoned: z.boolean().default(false),
+  /** Why the host's agent lets nothing more onto its disk; absent: there is room. */
+  disk: z.string().max(200).optional(),
   tags: z.record(z.string(), z.string()).default({}),
   /** Number of claims on the host. */
   jobs: z.number().int().default(0),

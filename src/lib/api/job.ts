@@ -5,19 +5,29 @@ import { HostName, JobId, ServiceName } from './names.js';
 const MiB = 1024 * 1024;
 
 /** How an agent finds out that an instance is healthy. Times in ms; defaults are RULES.md's figures. */
-export const HealthCheck = z.object({
-  type: z.enum(['tcp', 'http']),
-  /** Name of the port that is checked; the first one when absent. */
-  port: z.string().optional(),
-  path: z.string().startsWith('/').default('/'),
-  /** Status that counts as healthy; absent: any 2xx or 3xx. */
-  status: z.number().int().min(100).max(599).optional(),
-  intervalMs: z.number().int().min(50).default(2000),
-  startIntervalMs: z.number().int().min(50).default(100),
-  timeoutMs: z.number().int().min(50).default(2000),
-  /** Consecutive answers, good or bad, that change the verdict. */
-  threshold: z.number().int().min(1).max(100).default(2),
-});
+export const HealthCheck = z
+  .object({
+    /** `exec` runs `command` in the container: exit code 0 is healthy. */
+    type: z.enum(['tcp', 'http', 'exec']),
+    /** Program and arguments of an `exec` check. */
+    command: z.array(z.string().max(4096)).min(1).max(64).optional(),
+    /** Text that the answer of an `http` check must contain in its first 64 KiB. */
+    body: z.string().min(1).max(1024).optional(),
+    /** Name of the port that is checked; the first one when absent. */
+    port: z.string().optional(),
+    path: z.string().startsWith('/').default('/'),
+    /** Status that counts as healthy; absent: any 2xx or 3xx. */
+    status: z.number().int().min(100).max(599).optional(),
+    intervalMs: z.number().int().min(50).default(2000),
+    startIntervalMs: z.number().int().min(50).default(100),
+    timeoutMs: z.number().int().min(50).default(2000),
+    /** Consecutive answers, good or bad, that change the verdict. */
+    threshold: z.number().int().min(1).max(100).default(2),
+  })
+  .refine((check) => (check.type === 'exec') === (check.command !== undefined), {
+    message: 'an exec check names its command, and no other check does',
+    path: ['command'],
+  });
 export type HealthCheck = z.infer<typeof HealthCheck>;
 
 /** A port of a job. On the bridge network it is published at a host port written in the claim, or at `fixed`. */
@@ -54,8 +64,29 @@ export const Resources = z.object({
 export type Resources = z.infer<typeof Resources>;
 
 /** The kinds of job (RULES, "Three classes of work"). */
-export const JobKind = z.enum(['service', 'oneoff', 'omni']);
+export const JobKind = z.enum(['service', 'oneoff', 'omni', 'singleton']);
 export type JobKind = z.infer<typeof JobKind>;
+
+/** What a host's tags must be like for a job to be placed there. */
+export const Constraint = z
+  .object({
+    tag: z.string().min(1).max(63),
+    /** `eq` and `ne` take one value, `in` any number, `exists` none. A host without the tag satisfies `ne` alone. */
+    op: z.enum(['eq', 'ne', 'in', 'exists']),
+    values: z.array(z.string().max(255)).max(32).default([]),
+  })
+  .refine(
+    ({ op, values }) => (op === 'in' ? values.length > 0 : values.length === (op === 'exists' ? 0 : 1)),
+    {
+      message: 'eq and ne take one value, in takes at least one, exists takes none',
+      path: ['values'],
+    },
+  );
+export type Constraint = z.infer<typeof Constraint>;
+
+/** When a job whose process ended is started again; absent: one-off jobs never, all others always. */
+export const RestartPolicy = z.object({ policy: z.enum(['always', 'on-failure', 'never']) });
+export type RestartPolicy = z.infer<typeof RestartPolicy>;
 
 /**
  * A job's specification. It lives once under `templates/HASH`; claims name the hash.
@@ -76,11 +107,19 @@ export const JobTemplate = z.object({
   resources: Resources.default({ memory: 512 * MiB, cpu: 100 }),
   /** Memory limit in bytes when it differs from the reservation; appliances may have none (0). */
   memoryLimit: z.number().int().min(0).optional(),
+  /** Cpu that it may use at most, thousandths of a core, apart from what is reserved; absent: what is free. */
+  cpuLimit: z.number().int().min(10).max(1_000_000).optional(),
   cpuShares: z.number().int().min(2).max(262144).optional(),
   pidsLimit: z.number().int().min(1).default(1024),
+  /** Open files at most (RLIMIT_NOFILE); absent: the engine's default. */
+  openFiles: z.number().int().min(16).max(1_048_576).optional(),
+  /** Bytes that it may write beside its mounts; looked at periodically, a job above it is stopped. */
+  diskLimit: z.number().int().min(MiB).optional(),
   user: z.string().optional(),
   workingDir: z.string().optional(),
   capAdd: z.array(z.string()).default([]),
+  /** Capabilities taken from those that it would have. */
+  capDrop: z.array(z.string()).max(64).optional(),
   /** Registered in discovery under this name while healthy. */
   service: z
     .object({
@@ -97,6 +136,11 @@ export const JobTemplate = z.object({
   /** One-off jobs wait for their attach before the start, so that the first byte is not lost. */
   attach: z.boolean().default(false),
   tty: z.boolean().default(false),
+  restart: RestartPolicy.optional(),
+  /** Hosts that it may be placed on: all must hold. */
+  constraints: z.array(Constraint).max(16).optional(),
+  /** Of a `singleton`: what there may be one of in the grid; absent: its claim's owner. */
+  singleton: z.object({ name: z.string().min(1).max(80) }).optional(),
   meta: z.record(z.string(), z.string()).default({}),
 });
 export type JobTemplate = z.infer<typeof JobTemplate>;

@@ -18,6 +18,13 @@ export const keys = {
   instances: 'instances/',
   instancesAt: (h: string) => `instances/${h}/`,
   instance: (h: string, service: string, job: string) => `instances/${h}/${service}/${job}`,
+  volumes: 'volumes/',
+  volumesAt: (h: string) => `volumes/${h}/`,
+  volume: (h: string, name: string) => `volumes/${h}/${name}`,
+  /** Leased: a singleton job that runs, or waits for the one before it to end. */
+  singletons: 'singletons/',
+  singletonsAt: (h: string) => `singletons/${h}/`,
+  singleton: (h: string, job: string) => `singletons/${h}/${job}`,
   consumers: 'consumers/',
   consumer: (service: string, id: string) => `consumers/${service}/${id}`,
   omnis: 'omni/',

@@ -45,7 +45,7 @@ export type TransactionInput = z.input<typeof TransactionRequest>;
 export const Rejection = z.object({
   code: z.enum(['conflict', 'no_capacity', 'not_found', 'cordoned', 'exists']),
   message: z.string(),
-  constraint: z.enum(['memory', 'cpu', 'port', 'host', 'cordon', 'job', 'template']).optional(),
+  constraint: z.enum(['memory', 'cpu', 'port', 'host', 'cordon', 'disk', 'job', 'template']).optional(),
   short: z.number().optional(),
 });
 export type Rejection = z.infer<typeof Rejection>;

@@ -120,7 +120,14 @@ export function rolesOf(hosts: readonly { name: string }[]): Map<string, Grant[]
     ['grid-reader', reader],
   ]);
   for (const { name } of hosts) {
-    const own = [`${keys.hosts}${name}/`, keys.claimsAt(name), keys.statusAt(name), keys.instancesAt(name)];
+    const own = [
+      `${keys.hosts}${name}/`,
+      keys.claimsAt(name),
+      keys.statusAt(name),
+      keys.instancesAt(name),
+      keys.volumesAt(name),
+      keys.singletonsAt(name),
+    ];
     roles.set(`host-${name}`, own.map(write));
   }
   return roles;

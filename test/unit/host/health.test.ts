@@ -10,8 +10,9 @@ import {
   type HealthTarget,
 } from '../../../src/lib/layer0/host/health.js';
 import { healthPlan, placePorts } from '../../../src/lib/layer0/host/ports.js';
-import { networkProbe } from '../../../src/lib/layer0/host/probe.js';
+import { containerProbe, networkProbe } from '../../../src/lib/layer0/host/probe.js';
 import { fakeClock } from '../../fakes/clock.js';
+import { FakeDocker } from '../../fakes/docker.js';
 import { template, web } from './world.js';
 
 const plan = { upAfter: 2, downAfter: 2 };
@@ -62,6 +63,8 @@ describe('where a job is asked', () => {
   });
 });
 
+const noCommands = (): Promise<string> => Promise.resolve('there are no commands here');
+
 const rigged = (answer: () => Promise<string | undefined>, adopted = false) => {
   const clock = fakeClock();
   const told: string[] = [];
@@ -72,6 +75,7 @@ const rigged = (answer: () => Promise<string | undefined>, adopted = false) => {
       asked += 1;
       return answer();
     },
+    noCommands,
     (_target, verdict, problem) => told.push(problem ? `${verdict}: ${problem}` : verdict),
   );
   const check = HealthCheck.parse({ type: 'http' });
@@ -122,12 +126,48 @@ describe('the monitor', () => {
         frozen += 60_000;
         return Promise.resolve('timeout');
       },
+      noCommands,
       (_t, verdict) => r.told.push(verdict),
     );
     slow.sync([{ ...r.target, adopted: true }]);
     await r.clock.advance(60_000);
     expect(r.told).toEqual([]);
     slow.close();
+  });
+});
+
+describe('a command as a check', () => {
+  it('given a job with one, then it is run in the container, and its exit code and last words are the answer', async () => {
+    const argv: (readonly string[])[] = [];
+    const docker = new FakeDocker({
+      exec: (_container, command) => {
+        argv.push(command);
+        const stderr = command[0] === 'bad' ? 'one\nno connection\n' : '';
+        return Promise.resolve({ code: command[0] === 'bad' ? 2 : 0, stdout: '', stderr });
+      },
+    });
+    const id = await docker.intrude({ name: 'x', image: 'app:1' });
+    const told: string[] = [];
+    const clock = fakeClock();
+    const never = (): Promise<string> => Promise.resolve('asked over the network');
+    const monitor = new HealthMonitor(clock, never, containerProbe(docker), (_t, verdict, problem) =>
+      told.push(problem ? `${verdict}: ${problem}` : verdict),
+    );
+    for (const command of [['good', '-q'], ['bad']]) {
+      const health = HealthCheck.parse({ type: 'exec', command, threshold: 1 });
+      const plan = healthPlan(template({ health }), '10.0.0.1', undefined);
+      expect(plan).toMatchObject({ type: 'exec', command, upAfter: 1 });
+      if (plan) monitor.sync([{ job: 'j', container: id, adopted: true, plan }]);
+      await clock.advance(10);
+      monitor.close();
+    }
+    expect(told).toEqual(['up', 'down: bad ended with 2: no connection']);
+    expect(argv[0]).toEqual(['good', '-q']);
+  });
+
+  it('given an exec check without a command, or a command with another check, then it is no check', () => {
+    expect(HealthCheck.safeParse({ type: 'exec' }).success).toBe(false);
+    expect(HealthCheck.safeParse({ type: 'tcp', command: ['x'] }).success).toBe(false);
   });
 });
 
@@ -140,14 +180,17 @@ describe('the checks themselves', () => {
 
   it('given a server, then status and path decide over HTTP', async () => {
     const server = createServer((req, res) => {
-      res.statusCode = req.url === '/ok' ? 204 : req.url === '/away' ? 302 : 503;
-      res.end();
+      res.statusCode = req.url === '/ok' ? 204 : req.url === '/away' ? 302 : req.url === '/text' ? 200 : 503;
+      if (req.url === '/text') res.write('all is ');
+      res.end(req.url === '/text' ? `well${' '.repeat(200_000)}late` : '');
     }).listen(0, '127.0.0.1');
     await new Promise((resolve) => server.once('listening', resolve));
     const { port } = server.address() as AddressInfo;
     expect(await probe(port, { path: '/ok' })).toBeUndefined();
     expect(await probe(port, { path: '/away' })).toBeUndefined();
     expect(await probe(port, { path: '/ok', status: 200 })).toContain('answered 204');
+    expect(await probe(port, { path: '/text', body: 'all is well' })).toBeUndefined();
+    expect(await probe(port, { path: '/text', body: 'late' })).toContain("answered without 'late'");
     expect(await probe(port, { path: '/no' })).toContain('answered 503');
     expect(await probe(port, { type: 'tcp' })).toBeUndefined();
     server.close();

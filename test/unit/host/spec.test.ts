@@ -1,5 +1,7 @@
 // Containers as values: what an app may do, what an appliance may do, and why one ended.
 import { describe, expect, it } from 'vitest';
+import { Constraint } from '../../../src/lib/api/job.js';
+import { nameTemplate } from '../../../src/lib/api/template.js';
 import { exitReason } from '../../../src/lib/layer0/host/exit.js';
 import { containerSpec, openSecrets } from '../../../src/lib/layer0/host/spec.js';
 import { newKey, newWrapKeys, seal, wrapKey } from '../../../src/lib/util/seal.js';
@@ -56,6 +58,64 @@ describe('the container of an app', () => {
     expect(spec.memoryBytes).toBeUndefined();
     expect(spec.publish).toBeUndefined();
     expect(spec.capDrop).toBeUndefined();
+  });
+});
+
+describe('limits apart from reservations', () => {
+  it('given limits of cpu and open files, then they are the container’s', () => {
+    const spec = containerSpec({ ...base, template: { ...web, cpuLimit: 1500, openFiles: 4096 } });
+    expect(spec).toMatchObject({
+      nanoCpus: 1_500_000_000,
+      cpuShares: 102,
+      ulimits: [{ name: 'nofile', soft: 4096, hard: 4096 }],
+    });
+  });
+
+  it('given capabilities that are dropped, then they are not had, whatever adds them', () => {
+    const app = { ...web, capAdd: ['NET_RAW', 'CAP_SYS_PTRACE'], capDrop: ['net_raw', 'KILL'] };
+    const capAdd = [
+      'CHOWN',
+      'DAC_OVERRIDE',
+      'FOWNER',
+      'NET_BIND_SERVICE',
+      'SETGID',
+      'SETUID',
+      'CAP_SYS_PTRACE',
+    ];
+    expect(containerSpec({ ...base, template: app })).toMatchObject({ capDrop: ['ALL'], capAdd });
+    const none = { ...web, capDrop: ['ALL'] };
+    expect(containerSpec({ ...base, template: none })).toMatchObject({ capDrop: ['ALL'], capAdd: [] });
+    const sys = template({ priority: 'system', capAdd: ['NET_ADMIN'], capDrop: ['MKNOD'] });
+    expect(containerSpec({ ...base, template: sys })).toMatchObject({
+      capDrop: ['MKNOD'],
+      capAdd: ['NET_ADMIN'],
+    });
+  });
+});
+
+describe('the name of a template', () => {
+  it('given none of the later fields, then it is what it was before there were any', () => {
+    const old = nameTemplate({
+      kind: 'service',
+      image: 'app:1',
+      health: { type: 'http' },
+      ports: [{ name: 'http', container: 8080 }],
+      service: { name: 'web' },
+    });
+    expect(old.hash).toBe('2tpOD2Mz4FwVHaexulsAOH');
+  });
+
+  it('given constraints out of shape, then they are refused', () => {
+    const bad = [
+      { tag: 'zone', op: 'eq' },
+      { tag: 'zone', op: 'eq', values: ['a', 'b'] },
+      { tag: 'zone', op: 'in', values: [] },
+      { tag: 'zone', op: 'exists', values: ['a'] },
+      { tag: 'zone', op: 'like', values: ['a'] },
+    ];
+    for (const one of bad) expect(Constraint.safeParse(one).success).toBe(false);
+    expect(Constraint.safeParse({ tag: 'zone', op: 'in', values: ['a', 'b'] }).success).toBe(true);
+    expect(Constraint.safeParse({ tag: 'zone', op: 'exists' }).success).toBe(true);
   });
 });
 

@@ -10,6 +10,7 @@ import {
   putTemplate,
   releaseClaim,
   setCordon,
+  setDisk,
   transact,
 } from '../../../src/lib/layer0/sampi/index.js';
 import type { Store, Txn } from '../../../src/lib/store/port.js';
@@ -116,6 +117,21 @@ describe('an incremental transaction', () => {
     await setCordon(store, 'b', true, ports);
     expect(await tryOn('b', claimOn('b'))).toMatchObject({ code: 'cordoned' });
     expect(await tryOn('b', claimOn('b', 64, { owner: 'omni/router' }))).toBeUndefined();
+  });
+
+  it('refuses a host whose disk takes nothing more, says why, and takes jobs again when it is opened', async () => {
+    expect(await setDisk(store, 'a', 'its disk has 3 % free', ports)).toBe(true);
+    expect(await setDisk(store, 'a', 'its disk has 3 % free', ports)).toBe(false);
+    const ask = () =>
+      transact(store, { id: ulid(Date.now(), cryptoRng), hosts: { a: { claims: [claimOn('a')] } } }, ports);
+    expect((await ask()).hosts.a?.rejection).toMatchObject({
+      code: 'no_capacity',
+      constraint: 'disk',
+      message: 'host a: its disk has 3 % free',
+    });
+    expect(await setDisk(store, 'a', undefined, ports)).toBe(true);
+    expect((await bookOf('a')).disk).toBeUndefined();
+    expect((await ask()).hosts.a?.ok).toBe(true);
   });
 
   it('done twice with the same id changes nothing', async () => {

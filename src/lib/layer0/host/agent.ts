@@ -5,6 +5,7 @@ import { copyOf, seedFrom, type CopyStore } from './disk.js';
 import { DockerFeed } from './docker-feed.js';
 import { startFeeds, type Feeds } from './feeds.js';
 import { HealthMonitor, healthTargets, type Probe } from './health.js';
+import { containerProbe } from './probe.js';
 import { Performer, type PerformDeps } from './perform.js';
 import { planHost } from './plan.js';
 import { actionFailed, judged, syncRecords } from './reduce.js';
@@ -37,10 +38,11 @@ export class HostAgent {
 
   constructor(readonly deps: AgentDeps) {
     this.performer = new Performer(deps);
-    this.monitor = new HealthMonitor(deps.clock, deps.probe, (target, verdict, problem) => {
+    const tell: ConstructorParameters<typeof HealthMonitor>[3] = (target, verdict, problem) => {
       judged(deps.state, target.job, target.container, verdict, problem, this.performer.now());
       this.kick();
-    });
+    };
+    this.monitor = new HealthMonitor(deps.clock, deps.probe, containerProbe(deps.docker), tell);
   }
 
   private get log(): Log {

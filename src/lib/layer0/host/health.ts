@@ -12,6 +12,13 @@ export type Probe = (
   signal: AbortSignal,
 ) => Promise<ProbeAnswer>;
 
+/** Carries out one `exec` check in that container, under the same rules. */
+export type ExecProbe = (
+  plan: Extract<HealthPlan, { type: 'exec' }>,
+  container: string,
+  signal: AbortSignal,
+) => Promise<ProbeAnswer>;
+
 /** Consecutive answers of one instance. */
 export interface HealthState {
   verdict: Verdict;
@@ -19,7 +26,7 @@ export interface HealthState {
   bad: number;
 }
 
-type ProbePlan = Extract<HealthPlan, { type: 'probe' }>;
+type ProbePlan = Extract<HealthPlan, { type: 'probe' | 'exec' }>;
 
 /** The state after one more answer. A starting instance is not down, only not yet up; an adopted one can be. */
 export const healthStep = (
@@ -91,6 +98,7 @@ export class HealthMonitor {
   constructor(
     private readonly clock: Clock,
     private readonly probe: Probe,
+    private readonly exec: ExecProbe,
     private readonly tell: (target: HealthTarget, verdict: Verdict, problem: string | undefined) => void,
   ) {}
 
@@ -128,7 +136,7 @@ export class HealthMonitor {
     let told = 'unknown ';
     for (let due = since; !signal.aborted;) {
       const begun = clock.mono();
-      const problem = await this.ask(plan, signal);
+      const problem = await this.ask(target, plan, signal);
       if (signal.aborted) return;
       const late = begun - due > frozenMs || clock.mono() - begun > plan.check.timeoutMs + frozenMs;
       if (problem === undefined || !late) {
@@ -153,9 +161,11 @@ export class HealthMonitor {
     }
   }
 
-  private async ask(plan: ProbePlan, signal: AbortSignal): Promise<ProbeAnswer> {
+  private async ask(target: HealthTarget, plan: ProbePlan, signal: AbortSignal): Promise<ProbeAnswer> {
     try {
-      return await this.probe(plan, signal);
+      return plan.type === 'exec'
+        ? await this.exec(plan, target.container, signal)
+        : await this.probe(plan, signal);
     } catch (error) {
       return error instanceof Error ? error.message : String(error);
     }

@@ -69,6 +69,8 @@ export type HealthPlan =
       upAfter: number;
       downAfter: number;
     }
+  /** A command in the container. */
+  | { type: 'exec'; check: HealthCheck; command: readonly string[]; upAfter: number; downAfter: number }
   | { type: 'running'; ms: number };
 
 const defaults = { path: '/', intervalMs: 2000, startIntervalMs: 100, timeoutMs: 2000, threshold: 2 };
@@ -84,6 +86,11 @@ export const healthPlan = (
   hostAddress: string,
   ip: string | undefined,
 ): HealthPlan | undefined => {
+  const { health } = template;
+  if (health?.type === 'exec') {
+    const { threshold, command = [] } = health;
+    return { type: 'exec', check: health, command, upAfter: threshold, downAfter: threshold };
+  }
   const port =
     template.ports.find((p) => p.name === template.health?.port && p.proto === 'tcp') ??
     template.ports.find((p) => p.proto === 'tcp');

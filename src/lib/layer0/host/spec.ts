@@ -19,6 +19,9 @@ export const labels = {
 /** Capabilities that an app keeps: what common images need to set up their files, drop to a user and use port 80. */
 const appCapabilities = ['CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'KILL', 'NET_BIND_SERVICE', 'SETGID', 'SETUID'];
 
+/** The engine counts cpu in billionths of a core, we in thousandths. */
+const nanosPerMilli = 1_000_000;
+
 /** What a container is made from. */
 export interface SpecInput {
   job: string;
@@ -34,7 +37,6 @@ export interface SpecInput {
 /** The container of a job. Docker never restarts it: the agent does. */
 export const containerSpec = (input: SpecInput): ContainerSpec => {
   const { job, claim, template, host } = input;
-  const app = template.priority === 'user';
   const onHost = template.network === 'host';
   const memory = memoryLimitOf(template, claim.m);
   return {
@@ -55,12 +57,14 @@ export const containerSpec = (input: SpecInput): ContainerSpec => {
     ...(onHost ? {} : { publish: published(template, claim, host.address), hostname: job }),
     ...(memory > 0 ? { memoryBytes: memory, memorySwapBytes: memory } : {}),
     cpuShares: template.cpuShares ?? Math.max(2, Math.round((claim.c * 1024) / 1000)),
+    ...(template.cpuLimit === undefined ? {} : { nanoCpus: template.cpuLimit * nanosPerMilli }),
     pidsLimit: template.pidsLimit,
+    ...(template.openFiles === undefined
+      ? {}
+      : { ulimits: [{ name: 'nofile', soft: template.openFiles, hard: template.openFiles }] }),
     restart: 'no',
     noNewPrivileges: true,
-    ...(app
-      ? { capDrop: ['ALL'], capAdd: [...appCapabilities, ...template.capAdd] }
-      : { capAdd: template.capAdd }),
+    ...capabilities(template),
     // Somebody must bury the orphans: HAProxy's workers, an app's shell children.
     init: true,
     ...(template.user ? { user: template.user } : {}),
@@ -73,6 +77,23 @@ export const containerSpec = (input: SpecInput): ContainerSpec => {
     tty: template.tty,
     ...(template.attach ? { attachStdin: true, openStdin: true, stdinOnce: true } : {}),
   };
+};
+
+const bare = (capability: string): string => capability.toUpperCase().replace(/^CAP_/, '');
+
+/** An app begins with few capabilities, a system job with the engine's; what is dropped is not had, whoever adds it. */
+const capabilities = ({
+  priority,
+  capAdd,
+  capDrop = [],
+}: JobTemplate): Pick<ContainerSpec, 'capAdd' | 'capDrop'> => {
+  const dropped = new Set(capDrop.map(bare));
+  const kept = (list: readonly string[]): string[] => list.filter((name) => !dropped.has(bare(name)));
+  if (priority === 'user' || dropped.has('ALL')) {
+    const base = dropped.has('ALL') ? [] : appCapabilities;
+    return { capDrop: ['ALL'], capAdd: kept([...base, ...capAdd]) };
+  }
+  return { ...(capDrop.length > 0 ? { capDrop } : {}), capAdd: kept(capAdd) };
 };
 
 const published = (template: JobTemplate, claim: Claim, address: string): PortPublish[] =>

@@ -80,6 +80,9 @@ function admit(context: BookContext, book: HostBook, request: ClaimRequest): Cla
   if (book.cordoned && !request.owner.startsWith('omni/')) {
     return reject('cordoned', `host ${context.host} is cordoned`, 'cordon');
   }
+  if (book.disk !== undefined && !request.owner.startsWith('omni/')) {
+    return reject('no_capacity', `host ${context.host}: ${book.disk}`, 'disk');
+  }
   const memory = Math.ceil(request.resources.memory / MiB);
   const cpu = request.resources.cpu;
   const freeMemory = book.capacity.m - book.used.m;

@@ -112,6 +112,19 @@ export function setCordon(
   );
 }
 
+/** Lets a host's disk take nothing more, for that reason, or opens it again. Returns false when it was so already. */
+export function setDisk(
+  store: Store,
+  host: string,
+  full: string | undefined,
+  ports: SampiPorts,
+): Promise<boolean> {
+  return changeBook(store, host, ports, async (book) => {
+    const { disk, ...rest } = book;
+    return disk === full ? undefined : { book: { ...rest, ...(full ? { disk: full } : {}) }, others: [] };
+  });
+}
+
 /** All hosts with book and sign of life, at one revision. */
 export async function gridView(store: Store): Promise<GridView> {
   const { entries, revision } = await store.list(keys.hosts);
