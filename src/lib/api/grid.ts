@@ -109,3 +109,11 @@ export const ports = {
   registry: 1118,
   registryLocal: 5555,
 } as const;
+
+/** Ports that never listen on an address of the network: those of a host's own programs and jobs. */
+export const localPorts = {
+  /** Discovery for jobs, on the address of their bridge. */
+  discovery: 1119,
+  /** Names below `.flynn`, for the resolver of the host's jobs, on loopback. */
+  names: 1120,
+} as const;

@@ -142,6 +142,10 @@ export const JobTemplate = z.object({
   /** Of a `singleton`: what there may be one of in the grid; absent: its claim's owner. */
   singleton: z.object({ name: z.string().min(1).max(80) }).optional(),
   meta: z.record(z.string(), z.string()).default({}),
+  /** Whether it is given a token for discovery (FLYNN_DISCOVERY, FLYNN_TOKEN); absent: yes, on the bridge network. */
+  discovery: z.boolean().optional(),
+  /** Whether it is given `/.flynn/sdutil`, read-only, with the Node that runs it: for images without Node. */
+  sdutil: z.boolean().optional(),
 });
 export type JobTemplate = z.infer<typeof JobTemplate>;
 export type JobTemplateInput = z.input<typeof JobTemplate>;

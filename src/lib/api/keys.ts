@@ -30,6 +30,8 @@ export const keys = {
   omnis: 'omni/',
   omni: (name: string) => `omni/${name}`,
   elections: 'elections/',
+  /** Elections that programs stand for, by the name of a service. */
+  serviceElections: 'elections/service/',
   apps: 'apps/',
   app: (name: string) => `apps/${name}`,
   releases: 'releases/',

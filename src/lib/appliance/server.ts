@@ -69,8 +69,10 @@ export function codedError(thrown: unknown): FlynnError {
 
 export interface ServeOptions {
   app: Hono;
-  host: string;
-  port: number;
+  host?: string;
+  port?: number;
+  /** A Unix socket, instead of host and port. */
+  path?: string;
   /** Absent: plain HTTP (loopback and health only). */
   identity?: Identity;
   /** Handles `Upgrade:` requests (attach); the handler owns the socket. */
@@ -98,7 +100,9 @@ export function serve(options: ServeOptions): Promise<Server> {
   if (options.onUpgrade) server.on('upgrade', options.onUpgrade);
   return new Promise((resolve, reject) => {
     server.once('error', reject);
-    server.listen(options.port, options.host, () => {
+    // A port that is there and undefined would win over the path.
+    const where = options.path ? { path: options.path } : { port: options.port, host: options.host };
+    server.listen(where, () => {
       server.off('error', reject);
       resolve(server);
     });

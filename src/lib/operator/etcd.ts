@@ -127,6 +127,8 @@ export function rolesOf(hosts: readonly { name: string }[]): Map<string, Grant[]
       keys.instancesAt(name),
       keys.volumesAt(name),
       keys.singletonsAt(name),
+      // Programs of every host stand there, by way of their agent; the appliances' own elections lie beside it.
+      keys.serviceElections,
     ];
     roles.set(`host-${name}`, own.map(write));
   }

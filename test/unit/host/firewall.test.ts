@@ -1,7 +1,7 @@
 // The firewall's rules: whom they let in and keep out, and how they come to the kernel's tables and leave them again.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { jobPorts, ports } from '../../../src/lib/api/grid.js';
+import { jobPorts, localPorts, ports } from '../../../src/lib/api/grid.js';
 import { planFirewall, type SeenTable } from '../../../src/lib/layer0/host/firewall/plan.js';
 import {
   portList,
@@ -17,7 +17,12 @@ const own = '10.0.0.1';
 const other = '10.0.0.2';
 const stranger = '10.0.0.99';
 const container = '172.17.0.5';
-const input: FirewallInput = { members: [own, other], bridges: ['docker0', 'br-0123456789ab'] };
+const onBridge = '172.17.0.1';
+const input: FirewallInput = {
+  members: [own, other],
+  bridges: ['docker0', 'br-0123456789ab'],
+  bridgeAddresses: [onBridge],
+};
 const closed = Object.values(ports).filter((port) => port !== ports.registryLocal);
 
 const incoming = (packet: Partial<Packet>, from = input, family: Family = 4) =>
@@ -49,6 +54,21 @@ describe('packets to this host', () => {
       { in: 'br-0123456789ab', src: container, dport: 1113 },
       'drop',
     ],
+    [
+      'of a container to its discovery',
+      { in: 'docker0', src: container, dst: onBridge, dport: localPorts.discovery },
+      'pass',
+    ],
+    ['of a stranger to discovery', { dst: onBridge, dport: localPorts.discovery }, 'drop'],
+    ['of a member to discovery', { src: other, dst: onBridge, dport: localPorts.discovery }, 'drop'],
+    [
+      'of a container to its resolver',
+      { in: 'docker0', src: container, dst: onBridge, proto: 'udp', dport: 53 },
+      'pass',
+    ],
+    ['of a stranger to the resolver', { dst: onBridge, proto: 'udp', dport: 53 }, 'drop'],
+    ['of a stranger to the resolver, TCP', { dst: onBridge, dport: 53 }, 'drop'],
+    ["of a stranger to the host's own name server", { proto: 'udp', dport: 53 }, 'pass'],
     ['of a container to its router', { in: 'docker0', src: container, dport: 80 }, 'pass'],
     ['of a stranger to the router', { dport: 80 }, 'pass'],
     ['of a stranger to the router over TLS', { dport: 443 }, 'pass'],

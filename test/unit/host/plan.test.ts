@@ -417,6 +417,19 @@ describe('what has no claim', () => {
     w.sync();
     expect(w.plan()).toEqual([{ do: 'deregister', job, key: instanceKey }]);
   });
+
+  it('given what a program has registered by itself, then no plan withdraws it: it hangs on its lease', () => {
+    const w = new World().put(job, claim()).sync();
+    w.settle();
+    w.state.instances.put(`${instanceKey}.8080`, { address: '10.0.0.1', port: 1, since: 0, meta: {} }, 5);
+    expect(w.plan()).toEqual([]);
+    w.state.instances.put(
+      keys.instance('a', 'db', 'host.1'),
+      { address: '10.0.0.1', port: 1, since: 0, meta: {} },
+      6,
+    );
+    expect(w.plan()).toEqual([]);
+  });
 });
 
 describe('failed actions', () => {

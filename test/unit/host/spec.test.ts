@@ -51,6 +51,18 @@ describe('the container of an app', () => {
     });
   });
 
+  it('given grants, then they win over what the spec sets itself, and nobody else has them', () => {
+    const grants = {
+      env: { FLYNN_TOKEN: 'own' },
+      mounts: [{ type: 'bind' as const, source: '/s', target: '/.flynn', readOnly: true }],
+      dns: ['172.17.0.1'],
+    };
+    const forged = { ...web, env: { FLYNN_TOKEN: 'forged' } };
+    const spec = containerSpec({ ...base, template: forged, grants });
+    expect(spec).toMatchObject({ dns: ['172.17.0.1'], mounts: grants.mounts, env: { FLYNN_TOKEN: 'own' } });
+    expect(containerSpec({ ...base, template: web })).not.toHaveProperty('dns');
+  });
+
   it('given an appliance without a limit on the host network, then nothing is published and memory is free', () => {
     const sys = template({ network: 'host', priority: 'system', memoryLimit: 0, cpuShares: 8192 });
     const spec = containerSpec({ ...base, template: sys });

@@ -131,6 +131,8 @@ describe('etcd', () => {
   it.each<[string, 'read' | 'write', string, boolean]>([
     ['host-a', 'write', 'hosts/a/lease', true],
     ['host-a', 'write', 'claims/a/x', true],
+    ['host-a', 'write', 'elections/service/db/x', true],
+    ['host-a', 'write', 'elections/formations/x', false],
     ['host-a', 'write', 'status/a/x', true],
     ['host-a', 'write', 'instances/a/web/x', true],
     ['host-a', 'write', 'volumes/a/data', true],

@@ -5,6 +5,8 @@ import { FlynnError, isFlynnError } from '../../api/errors.js';
 import { JobId } from '../../api/names.js';
 import type { Log } from '../../appliance/log.js';
 import { answerError, requireCaller } from '../../appliance/server.js';
+import { addServiceReads } from '../discovery/api.js';
+import type { Directory } from '../discovery/directory.js';
 import type { HostAgent } from './agent.js';
 import { addImagesPush } from './images-push.js';
 import { factsOf, healthOf, jobViews } from './facts.js';
@@ -30,7 +32,12 @@ const LogQuery = z.object({
 export const mayCallAgent = (name: string): boolean => name === 'control' || name.startsWith('host-');
 
 /** The mTLS API of an agent. `allow` is asked with the caller's certificate name; without it everyone is let in (tests). */
-export const hostApi = (agent: HostAgent, log: Log, allow?: (name: string) => boolean): Hono => {
+export const hostApi = (
+  agent: HostAgent,
+  log: Log,
+  allow?: (name: string) => boolean,
+  directory?: Directory,
+): Hono => {
   const app = new Hono();
   answerError(app, log);
   const { state, docker, clock } = agent.deps;
@@ -103,6 +110,7 @@ export const hostApi = (agent: HostAgent, log: Log, allow?: (name: string) => bo
     return c.json({ image, present: true });
   });
   addImagesPush(app, docker, log);
+  if (directory) addServiceReads(app, directory);
   return app;
 };
 

@@ -14,6 +14,7 @@ import type { SampiPorts } from '../sampi/index.js';
 import type { Action } from './actions.js';
 import { attachWaitMs, startsByAttach } from './attach-wait.js';
 import { createAndStart, detailsOf, isAway, readTail, seen } from './containers.js';
+import type { Grant } from './grants.js';
 import * as reduce from './reduce.js';
 import { containerSpec, openSecrets } from './spec.js';
 import { containerName, isRunning, type HostState, type Now, type SeenContainer } from './state.js';
@@ -35,6 +36,8 @@ export interface PerformDeps {
   log: Log;
   /** The host's private X25519 key, base64. */
   wrapPrivateKey: string;
+  /** Absent: jobs are given nothing beside their spec. */
+  grant?: Grant;
 }
 
 const pullTimeoutMs = 900_000;
@@ -121,7 +124,10 @@ export class Performer {
     try {
       const secrets = openSecrets(template, claim, wrapPrivateKey);
       if (action.retire && leftover) await this.retire(action.retire, signal);
-      const spec = containerSpec({ job, claim, template, host: state.host, secrets, starts, attempts });
+      const grants = await this.deps.grant?.(job, template);
+      const spec = containerSpec({
+        ...{ job, claim, template, host: state.host, secrets, starts, attempts, grants },
+      });
       const hold = startsByAttach(template);
       const info = await createAndStart(docker, spec, signal, hold);
       const container = seen(info, this.deps.clock.mono());

@@ -1,24 +1,25 @@
 // The host appliance: wires the agent to etcd, Docker, disk and network, and serves its two ports.
-import type { Server } from 'node:http';
 import { join } from 'node:path';
 import { ports } from '../../api/grid.js';
 import { configDirs, hostPaths, type ApplianceConfig } from '../../appliance/config.js';
-import { createLog, type Log } from '../../appliance/log.js';
+import { createLog } from '../../appliance/log.js';
 import { untilTerminated } from '../../appliance/run.js';
 import { serve } from '../../appliance/server.js';
 import { openApplianceStore } from '../../appliance/store.js';
 import { openDocker } from '../../docker/index.js';
 import { systemClock } from '../../util/clock.js';
-import { backoff } from '../../util/retry.js';
 import { cryptoRng } from '../../util/rng.js';
 import { releaseClaim, transact } from '../sampi/index.js';
 import { HostAgent } from './agent.js';
 import { attachUpgrade } from './attach.js';
 import { hostApi, mayCallAgent } from './api.js';
+import { findBridge } from './bridge.js';
+import { openDiscovery } from './discovery.js';
 import { serveHealth } from './health-port.js';
 import { fileCopy } from './disk.js';
 import { membersFile, startFirewall } from './firewall/index.js';
 import { followHostInfos } from './host-infos.js';
+import { listen } from './listen.js';
 import { holdLease, refreshInfo } from './presence.js';
 import { networkProbe } from './probe.js';
 import { startRegistryForward } from './registry-forward.js';
@@ -49,8 +50,12 @@ export async function runHost(config: ApplianceConfig): Promise<void> {
     stop,
   );
   const host = { name: file.host, address: file.address, control: file.roles.includes('control') };
+  const state = emptyState(host, clock.mono());
+  const bridge = findBridge(docker);
+  const discovery = await openDiscovery({ state, store, docker, bridge, clock, rng, log, dir: data }, stop);
   const agent = new HostAgent({
-    state: emptyState(host, clock.mono()),
+    state,
+    grant: async (job, template) => ({ env: await discovery.grant(job, template), mounts: [], dns: [] }),
     store,
     docker,
     sampi: { transact, releaseClaim },
@@ -71,13 +76,15 @@ export async function runHost(config: ApplianceConfig): Promise<void> {
   const addresses = registryHosts(file, hosts);
   const forward = startRegistryForward({ identity, addresses, log, clock });
   const api = {
-    app: hostApi(agent, log, mayCallAgent),
+    app: hostApi(agent, log, mayCallAgent, discovery.directory),
     onUpgrade: attachUpgrade(agent, mayCallAgent, stop),
   };
   // A dockerd that was restarted has built its chains anew.
   agent.watch(firewall.dockerNews(agent.deps.state));
+  agent.watch(discovery.prune);
   const running = Promise.all([
     agent.run(stop),
+    discovery.run(stop),
     holdLease(presence, stop),
     refreshInfo(presence, stop),
     listen(ports.agent, () => serve({ ...api, host: file.address, port: ports.agent, identity }), log, stop),
@@ -89,28 +96,3 @@ export async function runHost(config: ApplianceConfig): Promise<void> {
   docker.close();
   await store.close();
 }
-
-/** Serves until the signal is aborted; a port that is taken is tried again, because its old owner may be on its way out. */
-const listen = async (
-  port: number,
-  open: () => Promise<Server>,
-  log: Log,
-  stop: AbortSignal,
-): Promise<void> => {
-  for (let failures = 0; !stop.aborted;) {
-    try {
-      const server = await open();
-      await new Promise<void>((resolve) => {
-        if (stop.aborted) resolve();
-        else stop.addEventListener('abort', () => resolve(), { once: true });
-      });
-      server.close();
-      server.closeAllConnections();
-      return;
-    } catch (error) {
-      failures += 1;
-      log.error({ port, error: String(error) }, 'port not open, trying again');
-      await systemClock.sleep(backoff(failures, cryptoRng), stop).catch(() => undefined);
-    }
-  }
-};

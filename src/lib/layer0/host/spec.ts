@@ -4,6 +4,7 @@ import type { ContainerSpec, PortPublish } from '../../docker/port.js';
 import { unseal, unwrapKey } from '../../util/seal.js';
 import { FlynnError } from '../../api/errors.js';
 import { memoryLimitOf } from './exit.js';
+import { noGrants, type JobGrants } from './grants.js';
 import { flynnEnv, placePorts } from './ports.js';
 import { containerName } from './state.js';
 
@@ -32,11 +33,12 @@ export interface SpecInput {
   secrets: Record<string, string>;
   starts: number;
   attempts: number;
+  grants?: JobGrants;
 }
 
 /** The container of a job. Docker never restarts it: the agent does. */
 export const containerSpec = (input: SpecInput): ContainerSpec => {
-  const { job, claim, template, host } = input;
+  const { job, claim, template, host, grants = noGrants } = input;
   const onHost = template.network === 'host';
   const memory = memoryLimitOf(template, claim.m);
   return {
@@ -44,7 +46,7 @@ export const containerSpec = (input: SpecInput): ContainerSpec => {
     image: template.image,
     ...(template.entrypoint ? { entrypoint: template.entrypoint } : {}),
     ...(template.args ? { cmd: template.args } : {}),
-    env: { ...template.env, ...input.secrets, ...flynnEnv(job, host.name, template) },
+    env: { ...template.env, ...input.secrets, ...flynnEnv(job, host.name, template), ...grants.env },
     labels: {
       [labels.job]: job,
       [labels.owner]: claim.o,
@@ -52,7 +54,8 @@ export const containerSpec = (input: SpecInput): ContainerSpec => {
       [labels.starts]: String(input.starts),
       [labels.attempts]: String(input.attempts),
     },
-    mounts: template.mounts,
+    mounts: [...template.mounts, ...grants.mounts],
+    ...(grants.dns.length > 0 ? { dns: grants.dns } : {}),
     network: template.network,
     ...(onHost ? {} : { publish: published(template, claim, host.address), hostname: job }),
     ...(memory > 0 ? { memoryBytes: memory, memorySwapBytes: memory } : {}),

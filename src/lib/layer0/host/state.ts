@@ -3,6 +3,7 @@ import type { Consumer, Instance, OmniJob } from '../../api/grid.js';
 import { keys, partsAfter } from '../../api/keys.js';
 import type { Claim, JobStatus, JobTemplate } from '../../api/job.js';
 import type { ContainerState } from '../../docker/port.js';
+import { isSelfRegistered } from '../discovery/records.js';
 import type { Action } from './actions.js';
 import { Mirror } from './mirror.js';
 
@@ -190,7 +191,8 @@ export const instancesByJob = (
   const out = new Map<string, { key: string; value: Instance; revision: number }>();
   for (const [key, kept] of state.instances.entries()) {
     const job = partsAfter(prefix, key)[1];
-    if (job) out.set(job, { key, value: kept.value, revision: kept.revision });
+    // What programs register by themselves hangs on leases: no plan withdraws it.
+    if (job && !isSelfRegistered(job)) out.set(job, { key, value: kept.value, revision: kept.revision });
   }
   return out;
 };

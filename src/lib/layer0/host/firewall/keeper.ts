@@ -26,6 +26,7 @@ const defaultBridge = 'docker0';
 /** Keeps the rules of one host. Nothing it meets is thrown: it is logged, told, and tried again. */
 export class FirewallKeeper {
   private bridges: readonly string[] = [defaultBridge];
+  private bridgeAddresses: readonly string[] = [];
   private working = false;
   private again = false;
   /** Tools that could read before. */
@@ -79,7 +80,9 @@ export class FirewallKeeper {
     if (!members) return 'the members of the cluster are not known yet';
     await this.askBridges(signal);
     const plan = async (): Promise<FirewallPlan> =>
-      planFirewall(await this.look(signal), { members, bridges: this.bridges });
+      planFirewall(await this.look(signal), {
+        ...{ members, bridges: this.bridges, bridgeAddresses: this.bridgeAddresses },
+      });
     const { changes, problem } = await plan();
     for (const { text, ...table } of changes) {
       await this.deps.netfilter.restore(table, text, signal);
@@ -107,9 +110,9 @@ export class FirewallKeeper {
   private async askBridges(signal: AbortSignal): Promise<void> {
     try {
       const networks = await this.deps.docker.networks.list({ timeoutMs: networksMs, signal });
-      this.bridges = networks
-        .filter(({ driver }) => driver === 'bridge')
-        .map(({ bridge, id }) => bridge ?? `br-${id.slice(0, 12)}`);
+      const bridged = networks.filter(({ driver }) => driver === 'bridge');
+      this.bridges = bridged.map(({ bridge, id }) => bridge ?? `br-${id.slice(0, 12)}`);
+      this.bridgeAddresses = bridged.flatMap(({ gateways }) => gateways);
     } catch (error) {
       this.deps.log.debug({ error: String(error) }, 'docker did not tell its networks');
     }

@@ -1,6 +1,6 @@
 // Which rules close a host: cluster ports and job ports for members alone. Pure.
 import { isIP } from 'node:net';
-import { jobPorts, ports } from '../../../api/grid.js';
+import { jobPorts, localPorts, ports } from '../../../api/grid.js';
 
 /** 4 for iptables, 6 for ip6tables. */
 export type Family = 4 | 6;
@@ -11,6 +11,8 @@ export interface FirewallInput {
   members: readonly string[];
   /** Interfaces of this host's Docker bridges: what comes in by them comes from containers. */
   bridges: readonly string[];
+  /** This host's own addresses on them: what listens there is for its containers alone. */
+  bridgeAddresses?: readonly string[];
 }
 
 /** Our chains of the filter table with their rules as `iptables-save` spells them, and where they hang. */
@@ -32,6 +34,7 @@ const chain = {
   toward: `${chainPrefix}TOWARD`,
   cluster: `${chainPrefix}CLUSTER`,
   jobs: `${chainPrefix}JOBS`,
+  local: `${chainPrefix}LOCAL`,
 } as const;
 
 /** Ports that only hosts of the cluster use: all of the table, but for the one that is open on loopback alone. */
@@ -70,6 +73,9 @@ export const ruleSet = (family: Family, input: FirewallInput): RuleSet => {
   const cluster = `-p tcp -m multiport --dports ${portList(clusterPorts)}`;
   const answers = '-m conntrack --ctdir REPLY -j RETURN';
   const protocols = ['tcp', 'udp'];
+  const ownOnBridges = [
+    ...new Set((input.bridgeAddresses ?? []).flatMap((a) => spelled(family, a) ?? [])),
+  ].sort();
   const fromMembers = members.map((member) => `-s ${member} -j RETURN`);
   return {
     chains: new Map([
@@ -79,6 +85,11 @@ export const ruleSet = (family: Family, input: FirewallInput): RuleSet => {
           '-i lo -j RETURN',
           answers,
           `${cluster} -j ${chain.cluster}`,
+          `-p tcp -m tcp --dport ${localPorts.discovery} -j ${chain.local}`,
+          // The kernel takes packets to any of its addresses by any interface: names are for containers, too.
+          ...ownOnBridges.flatMap((address) =>
+            protocols.map((p) => `-d ${address} -p ${p} -m ${p} --dport 53 -j ${chain.local}`),
+          ),
           // Where Docker's address translation does not apply, its proxy takes the connections of published ports.
           ...protocols.map((p) => `-p ${p} -m ${p} --dport ${jobRange} -j ${chain.jobs}`),
         ],
@@ -101,6 +112,7 @@ export const ruleSet = (family: Family, input: FirewallInput): RuleSet => {
         // Bridges first: a container may claim any source.
         [...bridges.map((bridge) => `-i ${bridge} -j DROP`), ...fromMembers, '-j DROP'],
       ],
+      [chain.local, [...bridges.map((bridge) => `-i ${bridge} -j RETURN`), '-j DROP']],
       [chain.jobs, [...bridges.map((bridge) => `-i ${bridge} -j RETURN`), ...fromMembers, '-j DROP']],
     ]),
     jumps: [
