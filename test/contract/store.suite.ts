@@ -130,6 +130,8 @@ export const storeContract = (name: string, open: () => Promise<StoreUnderTest>)
         expect((await store.list(p, { limit: 7, keysOnly: true })).entries.map((e) => e.value)).toEqual(
           Array(7).fill(''),
         );
+        const rest = await store.list(p, { after: keys[4990], revision });
+        expect(rest.entries.map((e) => e.key)).toEqual(keys.slice(4991));
       });
 
       it('given a compaction, when an older revision is read, then the error says compacted', async () => {

@@ -183,7 +183,7 @@ export const fakeEtcd = (clock: Clock = systemClock): FakeEtcd => {
               const limit = Math.min(pageSize, (opts.limit ?? Infinity) - entries.length);
               const page = await call('list', 'read', opts, () => {
                 revision ||= mvcc.revision;
-                return mvcc.range(prefix, { revision, after: entries.at(-1)?.key, limit });
+                return mvcc.range(prefix, { revision, after: entries.at(-1)?.key ?? opts.after, limit });
               });
               entries.push(...page.entries.map((e) => (opts.keysOnly ? { ...e, value: '' } : e)));
               if (!page.more || entries.length >= (opts.limit ?? Infinity)) return { entries, revision };

@@ -19,6 +19,22 @@ export const HostInfo = z.object({
 });
 export type HostInfo = z.infer<typeof HostInfo>;
 
+/** Name of a host's tag. */
+export const TagName = z
+  .string()
+  .regex(
+    /^[a-z][a-z0-9._-]{0,62}$/,
+    'a tag is 1 to 63 lower-case letters, digits, dots, _ and -, and starts with a letter',
+  );
+/** Value of a host's tag. */
+export const TagValue = z
+  .string()
+  .regex(/^[A-Za-z0-9._:-]{0,63}$/, 'a tag has a value of at most 63 letters, digits, dots, colons, _ and -');
+
+/** Factors on a host's capacity, 1 to 16. Memory beyond 1 means that a host may run out of it. */
+export const Overcommit = z.object({ m: z.number().min(1).max(16), c: z.number().min(1).max(16) });
+export type Overcommit = z.infer<typeof Overcommit>;
+
 /**
  * What is booked on a host, under `hosts/H/book`. Written by Sampi's transaction function only;
  * its etcd mod revision is the guard of every change.
@@ -39,8 +55,19 @@ export const HostBook = z.object({
   tags: z.record(z.string(), z.string()).default({}),
   /** Number of claims on the host. */
   jobs: z.number().int().default(0),
+  /** The host's declaration that it may be booked beyond its capacity; absent: it may not. */
+  overcommit: Overcommit.optional(),
 });
 export type HostBook = z.infer<typeof HostBook>;
+
+/** What may be booked on a host in all: its capacity, times the overcommit that it declares. MiB and millicores. */
+export function bookable({ capacity, overcommit }: Pick<HostBook, 'capacity' | 'overcommit'>): {
+  m: number;
+  c: number;
+} {
+  if (!overcommit) return capacity;
+  return { m: Math.floor(capacity.m * overcommit.m), c: Math.floor(capacity.c * overcommit.c) };
+}
 
 /** First and last host port handed out to jobs. */
 export const jobPorts = { first: 20000, last: 29999, quietMs: 3_600_000 } as const;

@@ -1,25 +1,29 @@
 // Sampi's API: one consistent view of the grid, and transactions that never break a resource constraint.
 import { z } from 'zod';
 import { Claim, Resources } from './job.js';
-import { HostBook, HostInfo } from './grid.js';
+import { HostBook, HostInfo, TagName, TagValue } from './grid.js';
 import { HostName, JobId } from './names.js';
 
 /** A guard of somebody else's (a leader's election key) that rides in the outer transaction. */
-export const Guard = z.object({ key: z.string(), createRevision: z.number().int() });
+export const Guard = z.object({ key: z.string().min(1).max(256), createRevision: z.number().int().min(0) });
 export type Guard = z.infer<typeof Guard>;
 
 /** A job that a scheduler wants booked on a host. The id is made before the call: a repeated call changes nothing. */
 export const ClaimRequest = z.object({
   job: JobId,
-  template: z.string(),
-  owner: z.string().max(80),
+  template: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'a template is named by its hash'),
+  owner: z.string().min(1).max(80),
   resources: Resources,
   /** How many host ports to hand out from the job range. */
   ports: z.number().int().min(0).max(16).default(0),
   /** Host ports that it must have; they come before the handed-out ones in the claim. */
-  fixedPorts: z.array(z.number().int().min(1).max(65535)).default([]),
+  fixedPorts: z
+    .array(z.number().int().min(1).max(65535))
+    .max(64)
+    .refine((ports) => new Set(ports).size === ports.length, 'a port is named twice')
+    .default([]),
   /** The release's key, wrapped to the host. */
-  wrappedKey: z.string().optional(),
+  wrappedKey: z.string().max(512).optional(),
 });
 export type ClaimRequest = z.infer<typeof ClaimRequest>;
 export type ClaimRequestInput = z.input<typeof ClaimRequest>;
@@ -41,12 +45,13 @@ export const TransactionRequest = z.object({
 export type TransactionRequest = z.infer<typeof TransactionRequest>;
 export type TransactionInput = z.input<typeof TransactionRequest>;
 
-/** Why a host refused: which constraint, and by how much (MiB, millicores, ports). */
+/** Why a host refused: which constraint, by how much (MiB, millicores, ports), and the job that did not fit. */
 export const Rejection = z.object({
   code: z.enum(['conflict', 'no_capacity', 'not_found', 'cordoned', 'exists']),
   message: z.string(),
   constraint: z.enum(['memory', 'cpu', 'port', 'host', 'cordon', 'disk', 'job', 'template']).optional(),
   short: z.number().optional(),
+  job: z.string().optional(),
 });
 export type Rejection = z.infer<typeof Rejection>;
 
@@ -81,3 +86,39 @@ export type HostView = z.infer<typeof HostView>;
 /** A consistent snapshot of hosts at one etcd revision. */
 export const GridView = z.object({ revision: z.number().int(), hosts: z.record(z.string(), HostView) });
 export type GridView = z.infer<typeof GridView>;
+
+/** Which claims to list. A page after the first is read at the revision of the first. */
+export const ClaimsQuery = z.object({
+  /** Only claims of this host. */
+  host: HostName.optional(),
+  /** Only claims whose owner is this, or begins with it and a slash. */
+  owner: z.string().min(1).max(80).optional(),
+  /** Claims per page at most. */
+  limit: z.coerce.number().int().min(1).max(1000).default(1000),
+  /** `next` of the page before. */
+  page: z.string().max(400).optional(),
+});
+export type ClaimsQuery = z.infer<typeof ClaimsQuery>;
+
+/** One page of claims, in the order of their keys. */
+export const ClaimsPage = z.object({
+  /** The etcd revision that all pages are of. */
+  revision: z.number().int(),
+  claims: z.array(z.object({ job: JobId, host: HostName, claim: Claim })),
+  /** There is more: ask with `page` set to this. A page may be short, or empty, and have a next one. */
+  next: z.string().optional(),
+});
+export type ClaimsPage = z.infer<typeof ClaimsPage>;
+
+export const SetCordon = z.object({ cordoned: z.boolean() });
+
+/** Tags to set and to take away; the others stay. */
+export const SetTags = z.object({
+  set: z.record(TagName, TagValue).default({}),
+  remove: z.array(TagName).max(64).default([]),
+});
+export type SetTags = z.input<typeof SetTags>;
+
+/** A host's book after a change; `changed` is false when it was so already. */
+export const BookAnswer = z.object({ changed: z.boolean(), book: HostBook });
+export type BookAnswer = z.infer<typeof BookAnswer>;

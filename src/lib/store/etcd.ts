@@ -86,9 +86,9 @@ export class EtcdStore implements Store, StoreMaintenance {
     const entries: Entry[] = [];
     let revision = opts.revision ?? 0;
     for (;;) {
-      const last = entries.at(-1);
+      const after = entries.at(-1)?.key ?? opts.after;
       const payload: IRangeRequest = {
-        key: last ? Buffer.from(`${last.key}\0`) : rangeStart(prefix),
+        key: after === undefined ? rangeStart(prefix) : Buffer.from(`${after}\0`),
         range_end: rangeEnd(prefix),
         limit: Math.min(page, limit - entries.length),
         keys_only: opts.keysOnly ?? false,

@@ -76,6 +76,8 @@ export interface ListOptions extends GetOptions {
   pageSize?: number;
   /** Stop after this many keys. */
   limit?: number;
+  /** Begin after this key, which the prefix must cover. */
+  after?: string;
   /** Leave the values empty. */
   keysOnly?: boolean;
 }

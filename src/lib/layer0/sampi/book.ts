@@ -1,12 +1,11 @@
 // The arithmetic of a host's book: pure judgement of a change, and the credit when a job is gone.
-import { hostOfJob } from '../../api/names.js';
-import { jobPorts, type HostBook } from '../../api/grid.js';
+import { bookable, jobPorts, type HostBook } from '../../api/grid.js';
 import type { Claim } from '../../api/job.js';
+import { hostOfJob } from '../../api/names.js';
 import type { ClaimRequest, HostChange, Rejection } from '../../api/sampi.js';
+import { Ports } from './ports.js';
 
 const MiB = 1024 * 1024;
-/** Remembered freed ports; older ones are further from reuse anyway, because ports are handed out in a ring. */
-const maxFreed = 512;
 
 /** What a change is judged against. */
 export interface BookContext {
@@ -28,22 +27,37 @@ export interface BookResult {
   claims: Record<string, Claim>;
 }
 
+/** A book in the course of a change. */
+interface Draft {
+  used: { m: number; c: number };
+  readonly limit: { m: number; c: number };
+  jobs: number;
+  readonly ports: Ports;
+}
+
 /**
  * Judges a change of one host. Claims that exist with the same transaction id are done already (a repeated call);
  * everything else must fit as a whole: a host takes all of a change or nothing.
  */
 export function judgeChange(context: BookContext, change: HostChange): BookResult | Rejection {
-  const book = prune(context.book, context.now);
+  const { book } = context;
+  const draft: Draft = {
+    used: { ...book.used },
+    limit: bookable(book),
+    jobs: book.jobs,
+    ports: new Ports(book, context.now),
+  };
   const writes = new Map<string, Claim>();
   const claims: Record<string, Claim> = {};
   for (const request of change.claims) {
-    const existing = context.existing.get(request.job);
+    const existing = context.existing.get(request.job) ?? writes.get(request.job);
     if (existing) {
-      if (existing.x !== context.txn) return reject('exists', `job ${request.job} exists`, 'job');
+      if (existing.x !== context.txn || writes.has(request.job))
+        return reject(request.job, 'exists', `job ${request.job} exists`, 'job');
       claims[request.job] = existing;
       continue;
     }
-    const claim = admit(context, book, request);
+    const claim = admit(context, draft, request);
     if ('code' in claim) return claim;
     writes.set(request.job, claim);
     claims[request.job] = claim;
@@ -53,7 +67,7 @@ export function judgeChange(context: BookContext, change: HostChange): BookResul
     // A job that is gone already is what a stop wanted.
     if (!existing) {
       if (want === 'stop') continue;
-      return reject('not_found', `job ${job} does not exist`, 'job');
+      return reject(job, 'not_found', `job ${job} does not exist`, 'job');
     }
     // A stop is final: the agent may have begun to carry it out.
     if (existing.w === want || existing.w === 'stop') {
@@ -64,7 +78,8 @@ export function judgeChange(context: BookContext, change: HostChange): BookResul
     writes.set(job, changed);
     claims[job] = changed;
   }
-  return { book, writes, claims };
+  const { ports, used, jobs } = draft;
+  return { book: { ...book, used, jobs, ...ports.fields() }, writes, claims };
 }
 
 /** True when `judgeChange` refused. */
@@ -72,105 +87,76 @@ export function isRejection(result: BookResult | Rejection): result is Rejection
   return 'code' in result;
 }
 
-/** Books one request on `book` (changed in place) and returns its claim, or why it does not fit. */
-function admit(context: BookContext, book: HostBook, request: ClaimRequest): Claim | Rejection {
-  if (hostOfJob(request.job) !== context.host) {
-    return reject('not_found', `job ${request.job} does not name host ${context.host}`, 'job');
-  }
-  if (book.cordoned && !request.owner.startsWith('omni/')) {
-    return reject('cordoned', `host ${context.host} is cordoned`, 'cordon');
-  }
-  if (book.disk !== undefined && !request.owner.startsWith('omni/')) {
-    return reject('no_capacity', `host ${context.host}: ${book.disk}`, 'disk');
-  }
+/** Books one request on `draft` (changed in place) and returns its claim, or why it does not fit. */
+function admit(context: BookContext, draft: Draft, request: ClaimRequest): Claim | Rejection {
+  const { host, book } = context;
+  const { job } = request;
+  if (hostOfJob(job) !== host)
+    return reject(job, 'not_found', `job ${job} does not name host ${host}`, 'job');
+  if (book.cordoned && !request.owner.startsWith('omni/'))
+    return reject(job, 'cordoned', `host ${host} is cordoned`, 'cordon');
+  if (book.disk !== undefined && !request.owner.startsWith('omni/'))
+    return reject(job, 'no_capacity', `host ${host}: ${book.disk}`, 'disk');
   const memory = Math.ceil(request.resources.memory / MiB);
-  const cpu = request.resources.cpu;
-  const freeMemory = book.capacity.m - book.used.m;
-  const freeCpu = book.capacity.c - book.used.c;
-  if (memory > freeMemory) {
-    const text = `${request.job} needs ${memory} MiB, host ${context.host} has ${freeMemory} MiB free`;
-    return reject('no_capacity', text, 'memory', memory - freeMemory);
+  const { cpu } = request.resources;
+  const free = { m: draft.limit.m - draft.used.m, c: draft.limit.c - draft.used.c };
+  if (memory > free.m) {
+    const text = `${job} needs ${memory} MiB, host ${host} has ${Math.max(0, free.m)} MiB free`;
+    return reject(job, 'no_capacity', text, 'memory', memory - free.m);
   }
-  if (cpu > freeCpu) {
-    const text = `${request.job} needs ${cpu} millicores, host ${context.host} has ${freeCpu} free`;
-    return reject('no_capacity', text, 'cpu', cpu - freeCpu);
+  if (cpu > free.c) {
+    const text = `${job} needs ${cpu} millicores, host ${host} has ${Math.max(0, free.c)} free`;
+    return reject(job, 'no_capacity', text, 'cpu', cpu - free.c);
   }
-  const taken = new Set(book.ports);
-  const busy = request.fixedPorts.find((port) => taken.has(port));
-  if (busy !== undefined) {
-    return reject('no_capacity', `port ${busy} of host ${context.host} is taken`, 'port', 1);
+  const busy = draft.ports.take(request.fixedPorts);
+  if (busy.length > 0) {
+    const text = `${busy.length === 1 ? 'port' : 'ports'} ${busy.join(', ')} of host ${host} ${busy.length === 1 ? 'is' : 'are'} taken`;
+    return reject(job, 'no_capacity', text, 'port', busy.length);
   }
-  const handed = handOutPorts(book, taken, request.ports);
-  if (!handed) {
-    return reject(
-      'no_capacity',
-      `host ${context.host} has no ${request.ports} free job ports`,
-      'port',
-      request.ports,
-    );
+  const handed = draft.ports.handOut(request.ports);
+  if (handed.length < request.ports) {
+    const text = `${job} needs ${request.ports} job ports, host ${host} has ${handed.length} free`;
+    return reject(job, 'no_capacity', text, 'port', request.ports - handed.length);
   }
-  const ports = [...request.fixedPorts, ...handed];
-  book.ports = [...book.ports, ...ports].sort((a, b) => a - b);
-  book.used = { m: book.used.m + memory, c: book.used.c + cpu };
-  book.jobs += 1;
+  draft.used = { m: draft.used.m + memory, c: draft.used.c + cpu };
+  draft.jobs += 1;
   return {
     t: request.template,
     o: request.owner,
     m: memory,
     c: cpu,
-    p: ports,
+    p: [...request.fixedPorts, ...handed],
     w: 'run',
     x: context.txn,
     ...(request.wrappedKey ? { k: request.wrappedKey } : {}),
   };
 }
 
-/** Takes `count` ports from the ring after the last one handed out: the least recently used first. */
-function handOutPorts(book: HostBook, taken: ReadonlySet<number>, count: number): number[] | undefined {
-  const quiet = new Set(book.freed.map(([port]) => port));
-  const size = jobPorts.last - jobPorts.first + 1;
-  const found: number[] = [];
-  let next = book.nextPort;
-  for (let looked = 0; looked < size && found.length < count; looked++) {
-    if (!taken.has(next) && !quiet.has(next)) found.push(next);
-    next = next >= jobPorts.last ? jobPorts.first : next + 1;
-  }
-  if (found.length < count) return undefined;
-  book.nextPort = next;
-  return found;
-}
+/** Remembered freed ports; older ones are further from reuse anyway, because ports are handed out in a ring. */
+const maxFreed = 512;
 
 /** The book after a claim is gone: its resources are free again, its job ports stay quiet for an hour. */
 export function credit(book: HostBook, claim: Claim, now: number): HostBook {
-  const pruned = prune(book, now);
   const gone = new Set(claim.p);
   const inRange = claim.p.filter((port) => port >= jobPorts.first && port <= jobPorts.last);
+  const freed = book.freed.filter(([, at]) => now - at < jobPorts.quietMs);
   return {
-    ...pruned,
+    ...book,
     used: { m: Math.max(0, book.used.m - claim.m), c: Math.max(0, book.used.c - claim.c) },
     ports: book.ports.filter((port) => !gone.has(port)),
-    freed: [...pruned.freed, ...inRange.map((port): [number, number] => [port, now])].slice(-maxFreed),
+    freed: [...freed, ...inRange.map((port): [number, number] => [port, now])].slice(-maxFreed),
     jobs: Math.max(0, book.jobs - 1),
   };
 }
 
-/** A copy of the book without freed ports that have been quiet long enough. */
-function prune(book: HostBook, now: number): HostBook {
-  return {
-    ...book,
-    used: { ...book.used },
-    ports: [...book.ports],
-    freed: book.freed.filter(([, at]) => now - at < jobPorts.quietMs),
-  };
-}
-
 function reject(
+  job: string,
   code: Rejection['code'],
   message: string,
   constraint: Rejection['constraint'],
   short?: number,
 ): Rejection {
-  return { code, message, ...(constraint ? { constraint } : {}), ...(short === undefined ? {} : { short }) };
+  return { code, message, job, ...(constraint ? { constraint } : {}), ...(short === undefined ? {} : { short }) };
 }
 
 /** The book of a host that has just joined. Capacity is what is left after the system reserve. */
