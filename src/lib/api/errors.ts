@@ -128,6 +128,8 @@ export function httpStatus(code: ErrorCode): number {
     case 'exists':
     case 'fenced':
       return 409;
+    case 'compacted':
+      return 410;
     case 'too_large':
       return 413;
     case 'failed':

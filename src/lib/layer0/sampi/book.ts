@@ -156,7 +156,13 @@ function reject(
   constraint: Rejection['constraint'],
   short?: number,
 ): Rejection {
-  return { code, message, job, ...(constraint ? { constraint } : {}), ...(short === undefined ? {} : { short }) };
+  return {
+    code,
+    message,
+    job,
+    ...(constraint ? { constraint } : {}),
+    ...(short === undefined ? {} : { short }),
+  };
 }
 
 /** The book of a host that has just joined. Capacity is what is left after the system reserve. */

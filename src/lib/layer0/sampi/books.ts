@@ -1,9 +1,10 @@
 // The other changes of books: a host joins, is cordoned, credits a job that is gone. All guarded by the book's revision.
+import { isDeepStrictEqual } from 'node:util';
 import { FlynnError, isFlynnError } from '../../api/errors.js';
 import { keys } from '../../api/keys.js';
-import { HostBook, HostInfo, HostLease } from '../../api/grid.js';
-import { Claim, type JobTemplate, type JobTemplateInput } from '../../api/job.js';
-import { GridView } from '../../api/sampi.js';
+import { HostBook, HostInfo, HostLease, Overcommit } from '../../api/grid.js';
+import { Claim, JobTemplate, type JobTemplateInput } from '../../api/job.js';
+import { SetTags, type BookAnswer, type GridView, type SetTags as SetTagsInput } from '../../api/sampi.js';
 import { nameTemplate } from '../../api/template.js';
 import type { Op, Store } from '../../store/port.js';
 import { backoff } from '../../util/retry.js';
@@ -81,6 +82,16 @@ export async function putTemplate(
   return { hash, template };
 }
 
+/** The template of that hash. Throws `not_found`. */
+export async function getTemplate(
+  store: Store,
+  hash: string,
+): Promise<{ hash: string; template: JobTemplate }> {
+  const entry = await store.get(keys.template(hash));
+  if (!entry) throw new FlynnError({ code: 'not_found', message: `there is no template ${hash}` });
+  return { hash, template: JobTemplate.parse(JSON.parse(entry.value)) };
+}
+
 /** Lets a host join with this capacity, or changes the capacity of one that joined before; claims stay as they are. */
 export async function createHostBook(
   store: Store,
@@ -100,15 +111,69 @@ export async function createHostBook(
   );
 }
 
-/** Stops or resumes placements on a host; what runs there goes on. Returns false when it was so already. */
+/** A change of a book by an operator: what it is afterwards, and whether it was changed. */
+async function adjustBook(
+  store: Store,
+  host: string,
+  ports: SampiPorts,
+  adjust: (book: HostBook) => HostBook,
+): Promise<BookAnswer> {
+  let after: HostBook | undefined;
+  const changed = await changeBook(store, host, ports, async (book) => {
+    after = adjust(book);
+    return isDeepStrictEqual(after, book) ? undefined : { book: after, others: [] };
+  });
+  return { changed, book: after as HostBook };
+}
+
+/** Stops or resumes placements on a host; what runs there goes on. */
 export function setCordon(
   store: Store,
   host: string,
   cordoned: boolean,
   ports: SampiPorts,
-): Promise<boolean> {
-  return changeBook(store, host, ports, async (book) =>
-    book.cordoned === cordoned ? undefined : { book: { ...book, cordoned }, others: [] },
+): Promise<BookAnswer> {
+  return adjustBook(store, host, ports, (book) => ({ ...book, cordoned }));
+}
+
+/** Tags of one host at most. */
+const maxTags = 64;
+
+/** Sets and takes away tags of a host; the others stay. Throws `invalid`, and `too_large` above 64 tags. */
+export function setTags(
+  store: Store,
+  host: string,
+  input: SetTagsInput,
+  ports: SampiPorts,
+): Promise<BookAnswer> {
+  const { set, remove } = SetTags.parse(input);
+  return adjustBook(store, host, ports, (book) => {
+    const gone = new Set(remove);
+    const kept = Object.entries(book.tags).filter(([tag]) => !gone.has(tag));
+    const tags = { ...Object.fromEntries(kept), ...set };
+    const count = Object.keys(tags).length;
+    if (count > maxTags)
+      throw new FlynnError({
+        code: 'too_large',
+        message: `host ${host} would have ${count} tags, a host has at most ${maxTags}`,
+      });
+    return { ...book, tags };
+  });
+}
+
+/**
+ * Declares by which factors a host may be booked beyond its capacity; 1 and 1 takes that back. What is booked stays
+ * booked, also when it is more than is allowed now.
+ */
+export function setOvercommit(
+  store: Store,
+  host: string,
+  factors: Overcommit,
+  ports: SampiPorts,
+): Promise<BookAnswer> {
+  const overcommit = Overcommit.parse(factors);
+  return adjustBook(store, host, ports, ({ overcommit: _before, ...book }) =>
+    overcommit.m === 1 && overcommit.c === 1 ? book : { ...book, overcommit },
   );
 }
 

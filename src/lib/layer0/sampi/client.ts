@@ -1,13 +1,12 @@
 // The schedulers' way to Sampi: any live copy, the same transaction id again when an answer was lost.
-import { z } from 'zod';
+import type { z } from 'zod';
+import type { RouteContract } from '../../api/contract.js';
 import { FlynnError, isFlynnError } from '../../api/errors.js';
 import { ports } from '../../api/grid.js';
-import type { Method } from '../../api/http.js';
-import { JobTemplate, type JobTemplateInput } from '../../api/job.js';
-import { GridView, TransactionAnswer, type TransactionInput } from '../../api/sampi.js';
+import type { JobTemplate, JobTemplateInput } from '../../api/job.js';
+import type { GridView, TransactionAnswer, TransactionInput } from '../../api/sampi.js';
+import { sampiRoutes } from '../../api/sampi-routes.js';
 import type { ApplianceClients } from '../../appliance/client.js';
-
-const PutTemplateAnswer = z.object({ hash: z.string(), template: JobTemplate });
 
 /** What a scheduler asks of Sampi; the tests' fake has the same shape. */
 export interface Sampi {
@@ -26,24 +25,22 @@ export class SampiClient implements Sampi {
 
   /** Commits a transaction. Throws the coded errors of `transact`; `unreachable` when no copy answers. */
   transact(request: TransactionInput): Promise<TransactionAnswer> {
-    return this.anyCopy('POST', '/v1/transactions', TransactionAnswer, request);
+    return this.anyCopy(sampiRoutes.transact, request);
   }
 
   /** One consistent view of all hosts. */
   view(): Promise<GridView> {
-    return this.anyCopy('GET', '/v1/view', GridView);
+    return this.anyCopy(sampiRoutes.view);
   }
 
   /** Stores a template; returns its hash. */
   putTemplate(input: JobTemplateInput): Promise<{ hash: string; template: JobTemplate }> {
-    return this.anyCopy('PUT', '/v1/templates', PutTemplateAnswer, input);
+    return this.anyCopy(sampiRoutes.putTemplate, input);
   }
 
   // Every call is idempotent (transactions by id, templates by content), so the next copy may be asked after any loss.
   private async anyCopy<S extends z.ZodType>(
-    method: Method,
-    path: string,
-    schema: S,
+    { method, path, answer }: RouteContract & { answer: S },
     body?: unknown,
   ): Promise<z.infer<S>> {
     let last: unknown;
@@ -51,7 +48,7 @@ export class SampiClient implements Sampi {
       try {
         return await this.clients
           .at(address, ports.sampi, this.timeoutMs)
-          .call(method, path, schema, { body });
+          .call(method, path, answer, { body });
       } catch (error) {
         if (
           !isFlynnError(error, 'unreachable') &&

@@ -14,6 +14,7 @@ import {
   type Open,
   type Ready,
 } from './load.js';
+import { inParts, type Size } from './parts.js';
 
 /** What a round works with. */
 export interface Round {
@@ -31,9 +32,6 @@ interface Pending {
   result: BookResult;
 }
 
-/** Hosts per raft entry, and bytes of keys and values: etcd takes requests of 1.5 MiB. */
-const maxHostsPerTxn = 100;
-const maxBytesPerTxn = 900_000;
 /** What an operation costs on the wire beside its key and value, bytes, generously. */
 const opBytes = 80;
 
@@ -42,7 +40,8 @@ export async function commitEach(round: Round, ready: readonly Ready[]): Promise
   const { store, request, answer, cache } = round;
   const { pending, stale } = settle(round, ready);
   const again: Open[] = [...stale];
-  for (const part of inParts(pending.map((one) => ({ ...one, writes: writesOf(one) })))) {
+  const sized = pending.map((one) => ({ ...one, writes: writesOf(one) }));
+  for (const part of inParts(sized, sizeOf)) {
     const children: Op[] = part.map(({ item, writes }) => {
       const txn: Txn = { compare: guardsOf(item), then: writes, else: readsOf(item) };
       return { op: 'txn', txn };
@@ -129,7 +128,11 @@ function settle({ request, answer, now }: Round, ready: readonly Ready[]) {
   return { pending, stale, rejected };
 }
 
-function judge(request: TransactionRequest, { host, change, loaded }: Ready, now: number): BookResult | Rejection {
+function judge(
+  request: TransactionRequest,
+  { host, change, loaded }: Ready,
+  now: number,
+): BookResult | Rejection {
   if (!loaded.book)
     return { code: 'not_found', message: `host ${host} is not part of the cluster`, constraint: 'host' };
   return judgeChange(
@@ -160,9 +163,12 @@ function guardsOf(item: Ready): Compare[] {
   if (item.loaded.read) return [bookGuard(item)];
   return [
     bookGuard(item),
-    ...item.change.claims.map(
-      ({ job }): Compare => ({ key: keys.claim(item.host, job), target: 'create', op: '=', value: 0 }),
-    ),
+    ...item.change.claims.map(({ job }): Compare => ({
+      key: keys.claim(item.host, job),
+      target: 'create',
+      op: '=',
+      value: 0,
+    })),
   ];
 }
 
@@ -177,26 +183,10 @@ function writesOf({ item, result }: Pending): Op[] {
   ];
 }
 
-/** Parts that etcd takes as one request each. */
-function inParts<T extends { item: Ready; writes: Op[] }>(pending: readonly T[]): T[][] {
-  const parts: T[][] = [];
-  let bytes = Number.POSITIVE_INFINITY;
-  for (const one of pending) {
-    // A claim's key is sent twice: in its write, and as a guard or as a read for the case that it fails.
-    const size = one.writes.reduce(
-      (sum, op) => sum + opBytes + (op.op === 'put' ? 2 * op.key.length + op.value.length : 0),
-      0,
-    );
-    const last = parts.at(-1);
-    if (!last || last.length >= maxHostsPerTxn || bytes + size > maxBytesPerTxn) {
-      parts.push([one]);
-      bytes = size;
-    } else {
-      last.push(one);
-      bytes += size;
-    }
-  }
-  return parts;
+/** A claim's key is sent twice: in its write, and as a guard or as a read for the case that it fails. */
+function sizeOf({ writes }: { writes: readonly Op[] }): Size {
+  const bytes = writes.map((op) => (op.op === 'put' ? 2 * op.key.length + op.value.length + opBytes : 0));
+  return { ops: writes.length, bytes: bytes.reduce((sum, size) => sum + size, 0) };
 }
 
 /** An all-or-nothing transaction that cannot be: the hosts that would have taken their part took nothing. */

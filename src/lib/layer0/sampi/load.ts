@@ -5,9 +5,7 @@ import { Claim } from '../../api/job.js';
 import { keys } from '../../api/keys.js';
 import type { HostChange } from '../../api/sampi.js';
 import type { Entry, Op, OpResult, Store, TxnResult } from '../../store/port.js';
-
-/** etcd takes 128 operations per level of a transaction (PROTOCOLS, "Sampi"). */
-const maxHostsPerTxn = 100;
+import { inParts } from './parts.js';
 
 /** A book at the revision at which it was written, which is the guard of every change. */
 export interface KnownBook {
@@ -16,7 +14,29 @@ export interface KnownBook {
 }
 
 /** Books by host that a scheduler, or a copy of Sampi, has seen last. Never trusted: each is guarded by its revision. */
-export type BookCache = Map<string, KnownBook>;
+export class BookCache {
+  private readonly books = new Map<string, KnownBook>();
+
+  /** @param max books kept; the one that was written longest ago goes first. */
+  constructor(private readonly max = 20_000) {}
+
+  get(host: string): KnownBook | undefined {
+    return this.books.get(host);
+  }
+
+  set(host: string, book: KnownBook): void {
+    this.books.delete(host);
+    this.books.set(host, book);
+    for (const oldest of this.books.keys()) {
+      if (this.books.size <= this.max) break;
+      this.books.delete(oldest);
+    }
+  }
+
+  delete(host: string): void {
+    this.books.delete(host);
+  }
+}
 
 /** A host of a transaction that is not settled yet; `loaded` when the last round brought what it is judged against. */
 export interface Open {
@@ -33,6 +53,9 @@ export interface Loaded {
   read: boolean;
 }
 
+/** A read's key on the wire, bytes, generously. */
+const readBytes = 150;
+
 /** A host with what it is judged against. */
 export interface Ready extends Open {
   loaded: Loaded;
@@ -45,13 +68,13 @@ export interface Ready extends Open {
 export async function load(store: Store, open: readonly Open[], cache?: BookCache): Promise<Ready[]> {
   const ready = open.map((item) => ({ ...item, loaded: item.loaded ?? remembered(item, cache) }));
   const missing = ready.filter(({ loaded }) => !loaded);
-  for (let at = 0; at < missing.length; at += maxHostsPerTxn) {
-    const part = missing.slice(at, at + maxHostsPerTxn);
+  const reads = missing.map((item) => ({ item, ops: readsOf(item) }));
+  for (const part of inParts(reads, ({ ops }) => ({ ops: ops.length, bytes: ops.length * readBytes }))) {
     const result = await store.txn({
       compare: [],
-      then: part.map((item) => ({ op: 'txn', txn: { compare: [], then: readsOf(item) } })),
+      then: part.map(({ ops }) => ({ op: 'txn', txn: { compare: [], then: ops } })),
     });
-    part.forEach((item, index) => {
+    part.forEach(({ item }, index) => {
       item.loaded = readLoaded(item.host, nested(result.results[index]).results);
       remember(cache, item.host, item.loaded.book);
     });
@@ -95,9 +118,7 @@ export function readLoaded(host: string, results: readonly OpResult[]): Loaded {
   return {
     existing,
     read: true,
-    ...(book
-      ? { book: { value: HostBook.parse(JSON.parse(book.value)), revision: book.modRevision } }
-      : {}),
+    ...(book ? { book: { value: HostBook.parse(JSON.parse(book.value)), revision: book.modRevision } } : {}),
   };
 }
 

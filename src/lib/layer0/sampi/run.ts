@@ -8,6 +8,10 @@ import { openApplianceStore } from '../../appliance/store.js';
 import { systemClock } from '../../util/clock.js';
 import { cryptoRng } from '../../util/rng.js';
 import { sampiApi } from './api.js';
+import { BookCache } from './load.js';
+
+/** Books that a copy remembers: with 100 ports each, some 10 MB. */
+const remembered = 2_000;
 
 /** Serves until the process is told to end. */
 export async function runSampi(config: ApplianceConfig): Promise<void> {
@@ -17,7 +21,7 @@ export async function runSampi(config: ApplianceConfig): Promise<void> {
   const identity = config.identity('control');
   const store = await openApplianceStore(config, 'control');
   const server = await serve({
-    app: sampiApi(store, { clock: systemClock, rng: cryptoRng }, log),
+    app: sampiApi(store, { clock: systemClock, rng: cryptoRng, books: new BookCache(remembered) }, log),
     host: host.address,
     port: ports.sampi,
     identity,
