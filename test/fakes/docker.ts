@@ -188,6 +188,7 @@ export class FakeDocker implements Docker {
         [...this.all.values()]
           .filter((c) => filter.all !== false || c.running)
           .filter((c) => !filter.names || filter.names.includes(c.info.name))
+          .filter((c) => !filter.volumes || c.spec.mounts?.some((m) => filter.volumes?.includes(m.source)))
           .filter((c) => (filter.labels ?? []).every((label) => hasLabel(c.info.labels, label)))
           .map(({ info: { id, name, image, imageId, labels, state, createdAt } }) => ({
             ...{ id, name, image, imageId, labels: { ...labels }, state, createdAt },

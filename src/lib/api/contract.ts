@@ -19,6 +19,13 @@ export interface RouteContract {
   answer: z.ZodType;
   /** The answer is NDJSON: one JSON value per line, blank lines as signs of life. */
   stream?: boolean;
+  /**
+   * What goes in or out when it is no JSON: a tar stream, text, or the frames of the attach protocol after an upgrade
+   * to `flynn`. `answer` is then not looked at.
+   */
+  raw?: { body?: 'tar'; answer?: 'tar' | 'text' | 'frames' };
+  /** Whose certificates may call it; absent: everybody's of the cluster. */
+  callers?: string;
   /** Codes that it refuses with, beside those that every route has (`forbidden`, `invalid`, `no_quorum`). */
   errors: readonly ErrorCode[];
 }

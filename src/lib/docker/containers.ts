@@ -27,7 +27,10 @@ export const makeContainers = (engine: Engine): DockerContainers => {
   return {
     inspect,
     list: async (filter = {}) => {
-      const filters = labelFilter(filter.labels, { name: filter.names?.map((name) => `^/?${name}$`) });
+      const filters = labelFilter(filter.labels, {
+        name: filter.names?.map((name) => `^/?${name}$`),
+        volume: filter.volumes,
+      });
       const query = { all: filter.all ?? true, filters };
       const request: Request = { method: 'GET', path: '/containers/json', query, what: 'list containers' };
       return (await engine.json<Dockerode.ContainerInfo[]>(request, filter)).map(toSummary);

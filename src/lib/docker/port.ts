@@ -135,6 +135,8 @@ export interface ContainerInfo extends ContainerSummary {
 export interface ContainerFilter extends CallOptions {
   labels?: readonly string[];
   names?: readonly string[];
+  /** Names of volumes that it mounts, any of them. */
+  volumes?: readonly string[];
   /** Stopped ones too. Default true. */
   all?: boolean;
 }

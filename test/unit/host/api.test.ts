@@ -3,8 +3,9 @@ import { Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { jsonLines } from '../../../src/lib/api/http.js';
 import { createLog, silentLog } from '../../../src/lib/appliance/log.js';
-import { hostApi, mayCallAgent } from '../../../src/lib/layer0/host/api.js';
+import { hostApi, mayCallAgent, mayCommandAgent } from '../../../src/lib/layer0/host/api.js';
 import { jobLogs } from '../../../src/lib/layer0/host/logs.js';
+import { putTemplate } from '../../../src/lib/layer0/sampi/index.js';
 import { ndjsonStream } from '../../../src/lib/layer0/host/ndjson.js';
 import { jobId } from './world.js';
 import { Rig } from './rig.js';
@@ -22,7 +23,11 @@ afterEach(() => rig.halt());
 
 const api = () => {
   if (!rig.agent) throw new Error('no agent');
-  return hostApi(rig.agent, silentLog);
+  return hostApi(rig.agent, {
+    log: silentLog,
+    putTemplate: (input) => putTemplate(rig.store, input),
+    guarded: false,
+  });
 };
 const get = async (path: string) => {
   const answer = await api().request(path);
@@ -97,6 +102,8 @@ describe('the API of an agent', () => {
       'control',
       'host-b',
     ]);
+    const callers = ['control', 'host-a', 'host-b', 'router', 'root', ''];
+    expect(callers.filter((name) => mayCommandAgent(name, 'a'))).toEqual(['control', 'host-a']);
     expect(createLog('host').info).toBeTypeOf('function');
   });
 });

@@ -6,6 +6,7 @@ import type {
   Docker,
   DockerEvent,
   LogLine,
+  VolumeInfo,
 } from '../../../src/lib/docker/port.js';
 
 interface Fake extends ContainerInfo {
@@ -23,6 +24,7 @@ const refuse = (
 export class FakeDocker {
   readonly containersById = new Map<string, Fake>();
   readonly images = new Set(['app:1']);
+  readonly volumes = new Map<string, VolumeInfo>();
   readonly pulls: string[] = [];
   readonly calls: string[] = [];
   /** Nothing answers, and event streams break. */
@@ -154,9 +156,13 @@ export class FakeDocker {
     const get = (id: string): Fake => this.get(id);
     const port = {
       containers: {
-        list: (filter?: { labels?: readonly string[] }) =>
+        list: (filter?: { labels?: readonly string[]; volumes?: readonly string[] }) =>
           guarded('list', () =>
             [...this.containersById.values()]
+              .filter(
+                (c) =>
+                  !filter?.volumes || c.spec.mounts?.some(({ source }) => filter.volumes?.includes(source)),
+              )
               .filter((c) =>
                 (filter?.labels ?? []).every((l) => {
                   const [key = '', value] = l.split('=');
@@ -193,6 +199,29 @@ export class FakeDocker {
             this.pulls.push(ref);
             if (!this.registry.has(ref)) throw refuse('image_missing', `no image ${ref} anywhere`);
             this.images.add(ref);
+          }),
+      },
+      volumes: {
+        list: () => guarded('volumes', () => [...this.volumes.values()]),
+        create: ({ name, labels = {} }: { name: string; labels?: Record<string, string> }) =>
+          guarded('create volume', () => {
+            const made = this.volumes.get(name) ?? {
+              name,
+              labels,
+              driver: 'local',
+              mountpoint: `/v/${name}`,
+              createdAt: this.now(),
+            };
+            this.volumes.set(name, made);
+            return made;
+          }),
+        remove: (name: string) =>
+          guarded('remove volume', () => {
+            const user = [...this.containersById.values()].find((c) =>
+              c.spec.mounts?.some(({ source }) => source === name),
+            );
+            if (user) throw refuse('conflict', `${name} is used by ${user.name}`);
+            this.volumes.delete(name);
           }),
       },
       events: (opts?: { signal?: AbortSignal }) => this.events(opts?.signal),

@@ -2,7 +2,8 @@
 import { Hono } from 'hono';
 import { describe, expect, it } from 'vitest';
 import { answerError } from '../../../src/lib/appliance/server.js';
-import { addImagesPush, mayPushImages, PushRequest } from '../../../src/lib/layer0/host/images-push.js';
+import { PushRequest } from '../../../src/lib/layer0/host/shapes.js';
+import { addImagesPush, mayPushImages } from '../../../src/lib/layer0/host/images-push.js';
 import { silentLog } from '../../../src/lib/appliance/log.js';
 import { FakeDocker } from '../../fakes/docker.js';
 

@@ -72,7 +72,13 @@ export class World {
       if (!this.claims.has(key.slice(prefix.length))) this.state.claims.remove(key, this.revision);
     }
     this.state.claimsFrom = 'store';
-    Object.assign(this.state.listed, { instances: true, statuses: true, consumers: true, omnis: true });
+    Object.assign(this.state.listed, {
+      instances: true,
+      statuses: true,
+      consumers: true,
+      omnis: true,
+      volumes: true,
+    });
     reduce.syncRecords(this.state);
     return this;
   }
@@ -247,6 +253,9 @@ export class World {
       case 'release':
         this.claims.delete(action.job);
         reduce.released(state, action.job);
+        return;
+      case 'record-volume':
+        state.volumeRecords.put(keys.volume(host.name, action.record.name), action.record, ++this.revision);
         return;
       case 'claim-omni': {
         const job = jobId(900 + this.revision++);

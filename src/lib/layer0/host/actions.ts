@@ -1,6 +1,7 @@
 // What the plan can ask for: plain values that can be printed, tested and carried out.
 import type { Claim, JobStatus, JobTemplate } from '../../api/job.js';
 import type { Instance } from '../../api/grid.js';
+import type { VolumeRecord } from '../../api/volume.js';
 
 /** One step. Each is idempotent: after a lost answer the next plan asks for it again or finds it done. */
 export type Action =
@@ -33,6 +34,8 @@ export type Action =
   | { do: 'forget'; job: string }
   /** Deletes the claim and credits the book. */
   | { do: 'release'; job: string }
+  /** Writes the record of a volume that is on this host. */
+  | { do: 'record-volume'; record: VolumeRecord }
   /** Claims an omni job for this host. */
   | { do: 'claim-omni'; name: string; hash: string; template: JobTemplate };
 
@@ -59,6 +62,8 @@ export const actionKey = (action: Action): string => {
       return `status:${action.job}`;
     case 'release':
       return `release:${action.job}`;
+    case 'record-volume':
+      return `volume:${action.record.name}`;
     // One at a time: all of them change the same book.
     case 'claim-omni':
       return 'omni';

@@ -1,4 +1,5 @@
 // The agent's loop: plan, carry out, book, plan again; woken by news, by outcomes and by the plan's own clock.
+import { setMaxListeners } from 'node:events';
 import type { Log } from '../../util/log.js';
 import { actionKey, retryKey, type Action } from './actions.js';
 import { copyOf, seedFrom, type CopyStore } from './disk.js';
@@ -9,6 +10,7 @@ import { containerProbe } from './probe.js';
 import { Performer, type PerformDeps } from './perform.js';
 import { planHost } from './plan.js';
 import { actionFailed, judged, syncRecords } from './reduce.js';
+import { VolumeKeeper } from './volume-keeper.js';
 
 /** What an agent is made from: its state, its ports, and where it keeps its copy. */
 export interface AgentDeps extends PerformDeps {
@@ -33,11 +35,16 @@ export class HostAgent {
   private cancelWake = (): void => undefined;
   private cancelSave: (() => void) | undefined;
   private saving: Promise<void> = Promise.resolve();
+  /** The volumes of this host, for whoever asks. */
+  readonly volumes: VolumeKeeper;
   /** How fresh the views of the store are; undefined before `run`. */
   feeds: Feeds | undefined;
 
   constructor(readonly deps: AgentDeps) {
+    // Every feed listens to it: more than the ten that Node takes for a leak.
+    setMaxListeners(50, this.over.signal);
     this.performer = new Performer(deps);
+    this.volumes = new VolumeKeeper(deps);
     const tell: ConstructorParameters<typeof HealthMonitor>[3] = (target, verdict, problem) => {
       judged(deps.state, target.job, target.container, verdict, problem, this.performer.now());
       this.kick();
@@ -68,6 +75,10 @@ export class HostAgent {
       this.over.signal,
     );
     new DockerFeed({ ...this.deps, changed: () => this.kick() }).start(this.over.signal);
+    this.volumes.removeHelpers(this.over.signal).catch((error: unknown) => {
+      if (!this.over.signal.aborted)
+        this.log.debug({ error: String(error) }, 'helpers of volumes not looked for');
+    });
     this.kick();
     await new Promise<void>((resolve) => {
       if (this.over.signal.aborted) resolve();

@@ -1,6 +1,5 @@
 // The agent's API: facts, jobs, logs, signals and images of its host, for the controller and the other agents.
 import { Hono } from 'hono';
-import { z } from 'zod';
 import { FlynnError, isFlynnError } from '../../api/errors.js';
 import { JobId } from '../../api/names.js';
 import type { Log } from '../../appliance/log.js';
@@ -8,42 +7,45 @@ import { answerError, requireCaller } from '../../appliance/server.js';
 import { addServiceReads } from '../discovery/api.js';
 import type { Directory } from '../discovery/directory.js';
 import type { HostAgent } from './agent.js';
+import { bodyOf } from './body.js';
+import { claimJob, stopJob, type PutTemplate } from './claim-job.js';
 import { addImagesPush } from './images-push.js';
 import { factsOf, healthOf, jobViews } from './facts.js';
 import { jobLogs } from './logs.js';
 import { ndjsonStream } from './ndjson.js';
+import { LogQuery, PullRequest, PutJob, SignalRequest, type JobDetail } from './shapes.js';
 import { currentOf, isRunning } from './state.js';
-
-/** Body of `POST /v1/jobs/:id/signal`. */
-export const SignalRequest = z.object({
-  signal: z.enum(['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGKILL', 'SIGTERM', 'SIGUSR1', 'SIGUSR2', 'SIGWINCH']),
-});
-
-/** Body of `POST /v1/images/pull`. */
-export const PullRequest = z.object({ image: z.string().min(1).max(500) });
-
-const LogQuery = z.object({
-  follow: z.enum(['0', '1']).default('0'),
-  lines: z.coerce.number().int().min(0).max(100_000).optional(),
-  since: z.string().max(40).optional(),
-});
+import { addVolumes } from './volumes-api.js';
 
 /** Whether a certificate of that name may call an agent. */
 export const mayCallAgent = (name: string): boolean => name === 'control' || name.startsWith('host-');
 
-/** The mTLS API of an agent. `allow` is asked with the caller's certificate name; without it everyone is let in (tests). */
-export const hostApi = (
-  agent: HostAgent,
-  log: Log,
-  allow?: (name: string) => boolean,
-  directory?: Directory,
-): Hono => {
+/** Whether it may also change what runs on that host: another host's agent may not. */
+export const mayCommandAgent = (name: string, host: string): boolean =>
+  name === 'control' || name === `host-${host}`;
+
+/** What an API is made with beside its agent. */
+export interface HostApiOptions {
+  log: Log;
+  /** Has templates written, for jobs that are put here; without it none can be. */
+  putTemplate: PutTemplate;
+  /** Callers are recognised by certificate. False lets everyone in: for tests without TLS. */
+  guarded: boolean;
+  /** Services as this host knows them, for reading; absent: none are served. */
+  directory?: Directory;
+}
+
+/** The mTLS API of an agent. */
+export const hostApi = (agent: HostAgent, options: HostApiOptions): Hono => {
+  const { log } = options;
   const app = new Hono();
   answerError(app, log);
   const { state, docker, clock } = agent.deps;
-  if (allow) {
+  if (options.guarded) {
     app.use('*', async (c, next) => {
-      requireCaller(c, allow);
+      const commands =
+        !(c.req.method === 'GET' || c.req.method === 'HEAD') || c.req.path.endsWith('/snapshot');
+      requireCaller(c, commands ? (name) => mayCommandAgent(name, state.host.name) : mayCallAgent);
       await next();
     });
   }
@@ -58,7 +60,18 @@ export const hostApi = (
     const id = JobId.parse(c.req.param('id'));
     const view = jobViews(state).find((job) => job.id === id);
     if (!view) throw noSuchJob(state.host.name, id);
-    return c.json(view);
+    const template = state.templates.get(view.claim.t);
+    return c.json({ ...view, ...(template ? { template } : {}) } satisfies JobDetail);
+  });
+  app.put('/v1/jobs/:id', async (c) => {
+    const id = JobId.parse(c.req.param('id'));
+    return c.json(await claimJob(agent, options.putTemplate, id, await bodyOf(c, PutJob)));
+  });
+  app.delete('/v1/jobs/:id', async (c) => {
+    const id = JobId.parse(c.req.param('id'));
+    await stopJob(agent, id);
+    log.info({ job: id }, 'job is to be stopped, on request');
+    return c.json({ id, want: 'stop' });
   });
 
   app.get('/v1/jobs/:id/logs', async (c) => {
@@ -83,7 +96,7 @@ export const hostApi = (
 
   app.post('/v1/jobs/:id/signal', async (c) => {
     const id = JobId.parse(c.req.param('id'));
-    const { signal } = SignalRequest.parse(await c.req.json());
+    const { signal } = await bodyOf(c, SignalRequest);
     const container = currentOf(state, id);
     if (!container) throw noSuchJob(state.host.name, id);
     if (!isRunning(container)) {
@@ -105,12 +118,13 @@ export const hostApi = (
     }
   });
   app.post('/v1/images/pull', async (c) => {
-    const { image } = PullRequest.parse(await c.req.json());
+    const { image } = await bodyOf(c, PullRequest);
     await docker.images.pull(image, { timeoutMs: 900_000, signal: c.req.raw.signal });
     return c.json({ image, present: true });
   });
   addImagesPush(app, docker, log);
-  if (directory) addServiceReads(app, directory);
+  if (options.directory) addServiceReads(app, options.directory);
+  addVolumes(app, agent);
   return app;
 };
 

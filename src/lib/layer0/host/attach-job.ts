@@ -6,7 +6,7 @@ import type { Attachment } from '../../docker/port.js';
 import { abortable, anySignal, deadline } from '../../util/signal.js';
 import type { HostAgent } from './agent.js';
 import { attachPhase, type AttachPhase } from './attach-phase.js';
-import { deafSink, type AttachPeer, type PeerSink } from './attach-peer.js';
+import { deafSink, pump, type AttachPeer, type PeerSink } from './attach-peer.js';
 import { detailsOf, isAway } from './containers.js';
 import { exitReason } from './exit.js';
 import * as reduce from './reduce.js';
@@ -223,15 +223,6 @@ const sinkOf = (
   // A terminal exists only from the start on: a size told in that moment is told again.
   void running.then(resize);
   return { sink, runs };
-};
-
-/** Carries one stream of output, reading no faster than the peer takes it. */
-const pump = async (
-  source: AsyncIterable<Buffer>,
-  peer: AttachPeer,
-  type: typeof frame.stdout | typeof frame.stderr,
-): Promise<void> => {
-  for await (const chunk of source) await peer.send(type, chunk);
 };
 
 /** How the container ended, as soon as it has. */

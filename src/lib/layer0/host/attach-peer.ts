@@ -139,3 +139,12 @@ export class AttachPeer {
     }
   }
 }
+
+/** Carries one stream of output, reading no faster than the peer takes it. */
+export const pump = async (
+  source: AsyncIterable<Buffer>,
+  peer: AttachPeer,
+  type: typeof frame.stdout | typeof frame.stderr,
+): Promise<void> => {
+  for await (const chunk of source) await peer.send(type, chunk);
+};

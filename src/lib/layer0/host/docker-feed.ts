@@ -4,8 +4,10 @@ import type { Clock } from '../../util/clock.js';
 import type { Log } from '../../util/log.js';
 import { listContainers } from './containers.js';
 import { containerDied, containersListed } from './reduce.js';
+import { volumesListed } from './reduce-volumes.js';
 import { labels } from './spec.js';
 import type { HostState } from './state.js';
+import { listVolumes } from './volumes.js';
 
 /** What the feed needs. */
 export interface DockerFeedDeps {
@@ -16,6 +18,8 @@ export interface DockerFeedDeps {
   changed: () => void;
 }
 
+/** Time between lists of the volumes, which only we change, ms. */
+const volumesEveryMs = 60_000;
 /** Time between lists (ms), while Docker answers and while it does not. */
 const listEveryMs = 5_000;
 const listAgainMs = 1_000;
@@ -26,6 +30,7 @@ const eventActions = ['die', 'oom', 'start', 'destroy', 'pause', 'unpause'];
 /** Follows Docker until the signal is aborted. */
 export class DockerFeed {
   private listing: Promise<void> | undefined;
+  private volumesAt = Number.NEGATIVE_INFINITY;
   private cancelNext = (): void => undefined;
 
   constructor(private readonly deps: DockerFeedDeps) {}
@@ -55,7 +60,13 @@ export class DockerFeed {
     const askedAt = clock.mono();
     try {
       const list = await listContainers(docker, state.host.name, signal);
+      const volumes =
+        this.volumesAt <= askedAt ? await listVolumes(docker, state.host.name, signal) : undefined;
       if (signal.aborted) return;
+      if (volumes) {
+        volumesListed(state, volumes, askedAt);
+        this.volumesAt = askedAt + volumesEveryMs;
+      }
       if (!state.dockerUp) log.info({ containers: list.length }, 'docker answers');
       containersListed(state, list, askedAt);
     } catch (error) {

@@ -1,39 +1,9 @@
 // What an agent says about its host and itself, and which dependency is broken.
-import { z } from 'zod';
-import { JobView } from '../../api/job.js';
+import type { JobView } from '../../api/job.js';
 import { keys } from '../../api/keys.js';
 import type { HostAgent } from './agent.js';
+import type { AgentHealth, HostFacts } from './shapes.js';
 import { claimsByJob, isRunning, type HostState } from './state.js';
-
-/** `GET /v1/facts` of an agent. */
-export const HostFacts = z.object({
-  host: z.string(),
-  address: z.string(),
-  claimsFrom: z.enum(['none', 'disk', 'store']),
-  /** The store was restored or emptied: nothing is stopped. */
-  adoptMode: z.boolean(),
-  docker: z.enum(['ok', 'unreachable']),
-  /** ms since the store last confirmed the claims; null before the first list. */
-  storeAgeMs: z.number().nullable(),
-  jobs: z.number().int(),
-  running: z.number().int(),
-  /** Containers that run without a claim: reported, never stopped. */
-  unclaimed: z.array(z.object({ job: z.string(), container: z.string() })),
-  /** Actions that fail at present. */
-  failing: z.array(z.object({ action: z.string(), failures: z.number().int(), error: z.string() })),
-  /** `ok`, or what is wrong with the firewall; `none` where the agent keeps none. */
-  firewall: z.string(),
-});
-export type HostFacts = z.infer<typeof HostFacts>;
-
-/** `GET /healthz` of an agent: `ok` when no dependency is broken, otherwise what is wrong with which. */
-export const AgentHealth = z.object({
-  ok: z.boolean(),
-  docker: z.string(),
-  store: z.string(),
-  firewall: z.string(),
-});
-export type AgentHealth = z.infer<typeof AgentHealth>;
 
 const staleMs = 20_000;
 

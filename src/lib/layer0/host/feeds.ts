@@ -2,6 +2,7 @@
 import { Consumer, Instance, OmniJob } from '../../api/grid.js';
 import { Claim, JobStatus } from '../../api/job.js';
 import { keys } from '../../api/keys.js';
+import { VolumeRecord } from '../../api/volume.js';
 import { createInformer, type Informer } from '../../store/informer.js';
 import type { Store } from '../../store/port.js';
 import type { Clock } from '../../util/clock.js';
@@ -27,7 +28,10 @@ export interface FeedDeps {
 }
 
 /** The informers of an agent, for showing how fresh they are. */
-export type Feeds = Record<'claims' | 'instances' | 'statuses' | 'consumers' | 'omnis', Informer<unknown>>;
+export type Feeds = Record<
+  'claims' | 'instances' | 'statuses' | 'consumers' | 'omnis' | 'volumes',
+  Informer<unknown>
+>;
 
 /** Begins to follow, until the signal is aborted. */
 export const startFeeds = (deps: FeedDeps, signal: AbortSignal): Feeds => {
@@ -53,7 +57,7 @@ export const startFeeds = (deps: FeedDeps, signal: AbortSignal): Feeds => {
   const mirrored = <T>(
     of: Informer<T>,
     mirror: Mirror<T>,
-    gone: (key: string, revision: number) => void,
+    gone: (key: string, revision: number) => unknown,
     after: () => void,
   ): void => {
     const take = (changed: readonly string[]): void => {
@@ -102,6 +106,7 @@ export const startFeeds = (deps: FeedDeps, signal: AbortSignal): Feeds => {
   const claims = informer(keys.claimsAt(host), Claim, adopt);
   const instances = informer(keys.instancesAt(host), Instance, () => state.instances.restart());
   const statuses = informer(keys.statusAt(host), JobStatus, () => state.statuses.restart());
+  const volumes = informer(keys.volumesAt(host), VolumeRecord, () => state.volumeRecords.restart());
   const consumers = informer(keys.consumers, Consumer, () => undefined);
   const omnis = informer(keys.omnis, OmniJob, () => undefined);
 
@@ -127,6 +132,8 @@ export const startFeeds = (deps: FeedDeps, signal: AbortSignal): Feeds => {
     deps.changed();
   };
   mirrored(statuses, state.statuses, (key, revision) => state.statuses.remove(key, revision), statusNews);
+  const recordGone = (key: string, revision: number): unknown => state.volumeRecords.remove(key, revision);
+  mirrored(volumes, state.volumeRecords, recordGone, deps.changed);
   plain(consumers, state.consumers, (key) => key, deps.changed);
   plain(
     omnis,
@@ -137,7 +144,7 @@ export const startFeeds = (deps: FeedDeps, signal: AbortSignal): Feeds => {
       deps.changed();
     },
   );
-  const listed = { instances, statuses, consumers, omnis };
+  const listed = { instances, statuses, consumers, omnis, volumes };
   for (const [name, of] of Object.entries(listed)) {
     whenReady(of, () => {
       state.listed[name as keyof HostState['listed']] = true;

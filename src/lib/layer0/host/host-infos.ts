@@ -59,3 +59,10 @@ export const followHostInfos = (
     onRegress: (happened) => void regressed.add(happened),
   };
 };
+
+/** Addresses of the hosts that carry the control plane, that host's own first. */
+export const controlAddresses = (infos: readonly HostInfo[], own: string): string[] =>
+  infos
+    .filter(({ roles }) => roles.includes('control'))
+    .sort((a, b) => Number(b.name === own) - Number(a.name === own) || (a.name < b.name ? -1 : 1))
+    .map(({ address }) => address);

@@ -15,9 +15,11 @@ import type { Action } from './actions.js';
 import { attachWaitMs, startsByAttach } from './attach-wait.js';
 import { createAndStart, detailsOf, isAway, readTail, seen } from './containers.js';
 import type { Grant } from './grants.js';
+import { claimablePorts } from './ports.js';
 import * as reduce from './reduce.js';
 import { containerSpec, openSecrets } from './spec.js';
 import { containerName, isRunning, type HostState, type Now, type SeenContainer } from './state.js';
+import { prepareVolumes } from './volumes.js';
 
 /** The part of Sampi's library that an agent uses. */
 export interface SampiLibrary {
@@ -93,6 +95,8 @@ export class Performer {
         return this.release(action);
       case 'claim-omni':
         return this.claimOmni(action);
+      case 'record-volume':
+        return this.recordVolume(action, signal);
     }
   }
 
@@ -123,6 +127,7 @@ export class Performer {
     const leftover = state.containers.get(action.retire?.id ?? '');
     try {
       const secrets = openSecrets(template, claim, wrapPrivateKey);
+      await prepareVolumes(this.deps, claim, template, signal);
       if (action.retire && leftover) await this.retire(action.retire, signal);
       const grants = await this.deps.grant?.(job, template);
       const spec = containerSpec({
@@ -223,6 +228,13 @@ export class Performer {
     state.statuses.put(key, status, revision);
   }
 
+  private async recordVolume({ record }: Of<'record-volume'>, signal: AbortSignal): Promise<void> {
+    const { store, state } = this.deps;
+    const key = keys.volume(state.host.name, record.name);
+    const { revision } = await store.put(key, JSON.stringify(record), { signal, timeoutMs: oneStoreCallMs });
+    state.volumeRecords.put(key, record, revision);
+  }
+
   private async forget({ job }: Of<'forget'>, signal: AbortSignal): Promise<void> {
     const { store, state } = this.deps;
     const key = keys.status(state.host.name, job);
@@ -246,10 +258,6 @@ export class Performer {
       job: `${host}-${ulid(clock.now(), rng)}`,
     };
     this.omniCalls.set(name, call);
-    const certain = template.ports.map(
-      (p) => p.fixed ?? (template.network === 'host' ? p.container : undefined),
-    );
-    const fixedPorts = certain.filter((port) => port !== undefined);
     const request: TransactionInput = {
       id: call.id,
       hosts: {
@@ -260,8 +268,7 @@ export class Performer {
               template: hash,
               owner: `omni/${name}`,
               resources: template.resources,
-              fixedPorts,
-              ports: certain.length - fixedPorts.length,
+              ...claimablePorts(template),
             },
           ],
         },

@@ -8,6 +8,7 @@ import type { Draft } from './draft.js';
 import { drainCapMs, isDrained } from './drain.js';
 import { instanceOf } from './ports.js';
 import { isExamined, statusToReport } from './status.js';
+import { volumesOf } from './volumes.js';
 import { isRunning, retiredName, type JobRecord, type SeenContainer } from './state.js';
 
 /** Everything about one claimed job. */
@@ -114,6 +115,8 @@ const dueStart = (draft: Draft, it: JobInPlan): StartAction | undefined => {
   const { job, claim, record, template, current } = it;
   if (!template || !state.dockerUp || isRunning(current) || current?.state === 'removing') return undefined;
   if (draft.isBusy(`container:${job}`) || !mayStart(draft, it, template)) return undefined;
+  // Whether its volumes are there is not known yet.
+  if (!state.volumesListed && volumesOf(template).length > 0) return undefined;
   const leftover = current?.state === 'created';
   if (current && !leftover && !isExamined(record, current)) return undefined;
   if (record.restartAt && record.restartAt.mono > now.mono) {

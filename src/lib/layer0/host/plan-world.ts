@@ -49,6 +49,17 @@ export const planUnclaimed = (
   }
 };
 
+/** Records the volumes that are on this host and that the store does not know. */
+export const planVolumes = (draft: Draft): void => {
+  const { state } = draft;
+  if (state.claimsFrom !== 'store' || !state.listed.volumes || !state.volumesListed) return;
+  for (const record of state.volumes.values()) {
+    const known = state.volumeRecords.get(keys.volume(state.host.name, record.name));
+    // One that is being restored may yet fail, and be removed.
+    if (!known && !state.volumesBusy.has(record.name)) draft.emit({ do: 'record-volume', record });
+  }
+};
+
 /** App (or omni job) that a container's owner names: its first two parts. */
 const groupOf = (owner: string): string => owner.split('/').slice(0, 2).join('/');
 

@@ -2,7 +2,7 @@
 import { keys } from '../../api/keys.js';
 import { Draft, type Plan } from './draft.js';
 import { planJob, type JobInPlan, type StartAction } from './plan-job.js';
-import { planDead, planOmnis, planUnclaimed } from './plan-world.js';
+import { planDead, planOmnis, planUnclaimed, planVolumes } from './plan-world.js';
 import { claimsByJob, currentByJob, instancesByJob, type HostState, type Now } from './state.js';
 
 /** Containers that are created and started at the same time, at most. */
@@ -40,6 +40,7 @@ export const planHost = (state: HostState, now: Now): Plan => {
   planOmnis(draft, claims);
   planUnclaimed(draft, claims, current, instances);
   planDead(draft, claims);
+  planVolumes(draft);
   return draft;
 };
 

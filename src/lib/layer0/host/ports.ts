@@ -20,6 +20,17 @@ export const placePorts = (template: JobTemplate, claim: Pick<Claim, 'p'>): Plac
   return template.ports.map((spec, i) => ({ ...spec, hostPort: certain[i] ?? given.shift() }));
 };
 
+/** What a claim of the template asks for: host ports that it must have, and how many of the job range. */
+export const claimablePorts = (
+  template: Pick<JobTemplate, 'ports' | 'network'>,
+): { fixedPorts: number[]; ports: number } => {
+  const certain = template.ports.map(
+    (p) => p.fixed ?? (template.network === 'host' ? p.container : undefined),
+  );
+  const fixedPorts = certain.filter((port) => port !== undefined);
+  return { fixedPorts, ports: certain.length - fixedPorts.length };
+};
+
 /** The port with that name, the first one without a name. */
 const portNamed = (ports: PlacedPort[], name: string | undefined): PlacedPort | undefined =>
   name === undefined ? ports[0] : ports.find((p) => p.name === name);

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { ports } from '../../api/grid.js';
 import { configDirs, hostPaths, type ApplianceConfig } from '../../appliance/config.js';
+import { ApplianceClients } from '../../appliance/client.js';
 import { createLog } from '../../appliance/log.js';
 import { untilTerminated } from '../../appliance/run.js';
 import { serve } from '../../appliance/server.js';
@@ -9,16 +10,16 @@ import { openApplianceStore } from '../../appliance/store.js';
 import { openDocker } from '../../docker/index.js';
 import { systemClock } from '../../util/clock.js';
 import { cryptoRng } from '../../util/rng.js';
-import { releaseClaim, transact } from '../sampi/index.js';
+import { releaseClaim, SampiClient, transact } from '../sampi/index.js';
 import { HostAgent } from './agent.js';
 import { attachUpgrade } from './attach.js';
-import { hostApi, mayCallAgent } from './api.js';
+import { hostApi, mayCommandAgent } from './api.js';
 import { findBridge } from './bridge.js';
 import { openDiscovery } from './discovery.js';
 import { serveHealth } from './health-port.js';
 import { fileCopy } from './disk.js';
 import { membersFile, startFirewall } from './firewall/index.js';
-import { followHostInfos } from './host-infos.js';
+import { controlAddresses, followHostInfos } from './host-infos.js';
 import { listen } from './listen.js';
 import { holdLease, refreshInfo } from './presence.js';
 import { networkProbe } from './probe.js';
@@ -75,9 +76,16 @@ export async function runHost(config: ApplianceConfig): Promise<void> {
   const presence = { store, clock, rng, log, file, wrapPrivateKey };
   const addresses = registryHosts(file, hosts);
   const forward = startRegistryForward({ identity, addresses, log, clock });
+  const clients = new ApplianceClients(identity);
+  const sampi = new SampiClient(clients, () => controlAddresses(hosts.infos(), file.host));
   const api = {
-    app: hostApi(agent, log, mayCallAgent, discovery.directory),
-    onUpgrade: attachUpgrade(agent, mayCallAgent, stop),
+    app: hostApi(agent, {
+      log,
+      putTemplate: (input) => sampi.putTemplate(input),
+      guarded: true,
+      directory: discovery.directory,
+    }),
+    onUpgrade: attachUpgrade(agent, (name) => mayCommandAgent(name, file.host), stop),
   };
   // A dockerd that was restarted has built its chains anew.
   agent.watch(firewall.dockerNews(agent.deps.state));
@@ -92,6 +100,7 @@ export async function runHost(config: ApplianceConfig): Promise<void> {
   ]);
   log.info({ host: file.host, port: ports.agent }, 'host agent runs');
   await running;
+  clients.close();
   await forward.close();
   docker.close();
   await store.close();

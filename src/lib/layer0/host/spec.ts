@@ -7,6 +7,7 @@ import { memoryLimitOf } from './exit.js';
 import { noGrants, type JobGrants } from './grants.js';
 import { flynnEnv, placePorts } from './ports.js';
 import { containerName } from './state.js';
+import { dockerVolume } from './volumes.js';
 
 /** Labels that tie a container to its job. */
 export const labels = {
@@ -54,7 +55,12 @@ export const containerSpec = (input: SpecInput): ContainerSpec => {
       [labels.starts]: String(input.starts),
       [labels.attempts]: String(input.attempts),
     },
-    mounts: [...template.mounts, ...grants.mounts],
+    mounts: [
+      ...template.mounts.map((mount) =>
+        mount.type === 'volume' ? { ...mount, source: dockerVolume(host.name, mount.source) } : mount,
+      ),
+      ...grants.mounts,
+    ],
     ...(grants.dns.length > 0 ? { dns: grants.dns } : {}),
     network: template.network,
     ...(onHost ? {} : { publish: published(template, claim, host.address), hostname: job }),

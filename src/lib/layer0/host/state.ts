@@ -2,6 +2,7 @@
 import type { Consumer, Instance, OmniJob } from '../../api/grid.js';
 import { keys, partsAfter } from '../../api/keys.js';
 import type { Claim, JobStatus, JobTemplate } from '../../api/job.js';
+import type { VolumeRecord } from '../../api/volume.js';
 import type { ContainerState } from '../../docker/port.js';
 import { isSelfRegistered } from '../discovery/records.js';
 import type { Action } from './actions.js';
@@ -101,7 +102,7 @@ export interface HostState {
   /** The store was restored or emptied: nothing is stopped until an operator confirms. */
   adoptMode: boolean;
   /** Complete lists of these were seen in this life of the agent. */
-  listed: { instances: boolean; statuses: boolean; consumers: boolean; omnis: boolean };
+  listed: { instances: boolean; statuses: boolean; consumers: boolean; omnis: boolean; volumes: boolean };
   /** Docker answered our last list. */
   dockerUp: boolean;
   claims: Mirror<Claim>;
@@ -109,6 +110,15 @@ export interface HostState {
   statuses: Mirror<JobStatus>;
   consumers: Map<string, Consumer>;
   omnis: Map<string, OmniJob>;
+  /** Records of this host's volumes in the store. */
+  volumeRecords: Mirror<VolumeRecord>;
+  /** Volumes that Docker has, by name; complete once `volumesListed`. */
+  volumes: Map<string, VolumeRecord>;
+  volumesListed: boolean;
+  /** Volumes that a call is changing: no job is started on them meanwhile. */
+  volumesBusy: Set<string>;
+  /** Mono time of our own last change of a volume: an older list does not overrule it. */
+  volumesTouched: Map<string, number>;
   templates: Map<string, JobTemplate>;
   containers: Map<string, SeenContainer>;
   jobs: Map<string, JobRecord>;
@@ -127,13 +137,18 @@ export const emptyState = (host: HostState['host'], bootedAt = 0): HostState => 
   claimsFrom: 'none',
   diskStartsAt: 0,
   adoptMode: false,
-  listed: { instances: false, statuses: false, consumers: false, omnis: false },
+  listed: { instances: false, statuses: false, consumers: false, omnis: false, volumes: false },
   dockerUp: false,
   claims: new Mirror(),
   instances: new Mirror(),
   statuses: new Mirror(),
   consumers: new Map(),
   omnis: new Map(),
+  volumeRecords: new Mirror(),
+  volumes: new Map(),
+  volumesListed: false,
+  volumesBusy: new Set(),
+  volumesTouched: new Map(),
   templates: new Map(),
   containers: new Map(),
   jobs: new Map(),
