@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { ports } from '../../api/grid.js';
 import { EnvKey } from '../../api/names.js';
 import { JobTemplate, JobView } from '../../api/job.js';
-import { VolumeName, VolumeRecord } from '../../api/volume.js';
+import { VolumeRecord } from '../../api/volume.js';
 
 /** `GET /v1/facts`. */
 export const HostFacts = z.object({
