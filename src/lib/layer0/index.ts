@@ -11,5 +11,16 @@ export {
   type Sampi,
   type SampiPorts,
 } from './sampi/index.js';
+export {
+  countOn,
+  explain,
+  place,
+  Pool,
+  seatOf,
+  type Need,
+  type Placement,
+  type Seat,
+  type SpreadKeys,
+} from './placement/index.js';
 export { HostProber } from './discovery/index.js';
 export { removeFirewall } from './host/firewall/index.js';

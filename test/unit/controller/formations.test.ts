@@ -10,7 +10,7 @@ import {
   type Group,
   type PlannedJob,
 } from '../../../src/lib/layer1/controller/schedulers/formations.js';
-import type { Seat } from '../../../src/lib/layer1/controller/schedulers/placement.js';
+import type { Seat } from '../../../src/lib/layer0/index.js';
 import { seededRng } from '../../../src/lib/util/rng.js';
 import { ulid } from '../../../src/lib/util/ulid.js';
 

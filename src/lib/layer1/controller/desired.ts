@@ -1,12 +1,12 @@
 // What should run: an app's records turned into groups of jobs for the formation scheduler.
-import type { App, Deployment } from '../../api/app.js';
-import { keys } from '../../api/keys.js';
+import { parseOwner, type App, type Deployment } from '../../api/app.js';
+import { keys, partsAfter } from '../../api/keys.js';
+import { seatOf, type Seat } from '../../layer0/index.js';
 import type { HostWatch } from './hostwatch.js';
 import { isFailed, isServing, type JobContext } from './jobs.js';
 import { rollout, type Counts } from './deployments/plan.js';
 import { needOf } from './releases.js';
 import type { Group } from './schedulers/formations.js';
-import { seatOf, type Seat } from './schedulers/placement.js';
 import type { JobRecord, Picture } from './state.js';
 
 /** Counts by version and process type. */
@@ -111,12 +111,34 @@ export function groupsOf(
 /** Hosts as placement sees them; those that may not be used say why. */
 export function seatsOf(picture: Picture, hosts: HostWatch): Seat[] {
   const seats: Seat[] = [];
-  for (const [name, { book }] of picture.hosts()) {
+  const registered = picture.hosts();
+  // In a small grid every host gets every image.
+  const images = registered.size > pulledEverywhere ? imagesByHost(picture) : undefined;
+  for (const [name, { book }] of registered) {
     if (!book) continue;
     const memory = hosts.hosts().get(name);
-    seats.push(seatOf(name, book, memory?.usable ? undefined : closedBecause(memory?.condition)));
+    const seat = seatOf(name, book, memory?.usable ? undefined : closedBecause(memory?.condition));
+    const on = images?.get(name);
+    seats.push(on ? { ...seat, images: on } : seat);
   }
   return seats;
+}
+
+/** Up to that many hosts, images are pulled on all of them (PROTOCOLS, "Images"). */
+const pulledEverywhere = 5;
+
+/** Images of releases that jobs have been started from on each host. */
+function imagesByHost(picture: Picture): Map<string, Set<string>> {
+  const images = new Map<string, Set<string>>();
+  for (const [key, { value }] of picture.records.statuses.items()) {
+    const owner = value.starts > 0 ? parseOwner(value.owner) : undefined;
+    const release = owner && picture.release(owner.app, owner.version);
+    if (!release) continue;
+    const [host = ''] = partsAfter(keys.statuses, key);
+    const on = images.get(host) ?? new Set();
+    images.set(host, on.add(release.image));
+  }
+  return images;
 }
 
 function closedBecause(condition: string | undefined): string {

@@ -14,7 +14,7 @@ import { groupsOf, jobContext, seatsOf } from './desired.js';
 import { eventOp, trimEvents, type NewEvent } from './events.js';
 import { Failures } from './failures.js';
 import type { HostNews, HostWatch } from './hostwatch.js';
-import { planFormations, shuffledSeats, type Group } from './schedulers/formations.js';
+import { planFormations, type Group } from './schedulers/formations.js';
 import { Orphans } from './schedulers/orphans.js';
 import type { Picture } from './state.js';
 import { unchanged } from './write.js';
@@ -181,7 +181,7 @@ class Term {
       now,
       hosts: hosts.hosts(),
       frozen: hosts.frozen,
-      seats: shuffledSeats(seatsOf(picture, hosts), rng),
+      seats: seatsOf(picture, hosts),
       groups,
       rng,
     });

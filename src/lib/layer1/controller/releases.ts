@@ -3,9 +3,9 @@ import { serviceOf, type ProcessSpec, type Release } from '../../api/app.js';
 import { FlynnError } from '../../api/errors.js';
 import { Resources, type JobTemplateInput } from '../../api/job.js';
 import { keys } from '../../api/keys.js';
+import type { Need } from '../../layer0/index.js';
 import { newKey, seal, unseal } from '../../util/seal.js';
 import { portOf } from './jobs.js';
-import type { Need } from './schedulers/placement.js';
 
 const MiB = 1024 * 1024;
 
@@ -86,7 +86,8 @@ export function resourcesOf(spec: ProcessSpec | undefined): Resources {
 export function needOf(release: Release, type: string): Need {
   const spec = release.processes[type];
   const { memory, cpu } = resourcesOf(spec);
-  return { m: Math.ceil(memory / MiB), c: cpu, ports: portOf(type, spec) > 0 ? 1 : 0, fixed: [] };
+  const ports = portOf(type, spec) > 0 ? 1 : 0;
+  return { m: Math.ceil(memory / MiB), c: cpu, ports, fixed: [], image: release.image };
 }
 
 /** A release without what is sealed, for people. */

@@ -1,8 +1,16 @@
 // The formation scheduler's plan: pure, from what should run and what is booked to claims and stops.
-import { shuffle, type Rng } from '../../../util/rng.js';
+import {
+  countOn,
+  explain,
+  place,
+  Pool,
+  type Need,
+  type Seat,
+  type SpreadKeys,
+} from '../../../layer0/index.js';
+import type { Rng } from '../../../util/rng.js';
 import { ulid } from '../../../util/ulid.js';
 import { hostFigures, isMissing, type HostMemory } from '../hosts.js';
-import { explain, place, countOn, type Need, type Seat, type SpreadKeys } from './placement.js';
 
 /** A booked job as the planner sees it. */
 export interface PlannedJob {
@@ -94,7 +102,8 @@ export function planFormations(input: FormationInput): FormationPlan {
   for (const item of sorted) stopSurplus(input, item.group, item.sorted, plan);
   const stopped = new Set(plan.wants.filter(({ want }) => want === 'stop').map(({ job }) => job));
   countJobs(input, stopped);
-  for (const item of sorted) startMissing(input, item.group, item.sorted, plan);
+  const room: Room = { pool: new Pool(input.seats), claimed: new Map() };
+  for (const item of sorted) startMissing(input, item.group, item.sorted, plan, room);
   return plan;
 }
 
@@ -194,14 +203,26 @@ function countJobs(input: FormationInput, stopped: ReadonlySet<string>): void {
   }
 }
 
-function startMissing(input: FormationInput, group: Group, { live }: Sorted, plan: FormationPlan): void {
+/** The hosts of a plan, and how many claims of it each has. */
+interface Room {
+  pool: Pool;
+  claimed: Map<string, number>;
+}
+
+function startMissing(
+  input: FormationInput,
+  group: Group,
+  { live }: Sorted,
+  plan: FormationPlan,
+  { pool, claimed }: Room,
+): void {
   const missing = group.desired - live.length;
   if (missing <= 0) return;
   const last = group.failures.at(-1);
   const dueAt = last === undefined ? input.now : last + replacementPause(group.failures.length);
   if (dueAt > input.now) return wake(plan, dueAt);
   for (let i = 0; i < missing && plan.claims.length < maxClaims; i++) {
-    const placement = place(input.seats, spreadKeys(group), group.need, input.rng);
+    const placement = place(pool, spreadKeys(group), group.need, input.rng);
     if ('excluded' in placement) {
       if (placement.excluded.some(({ why }) => why === full)) return wake(plan, input.now);
       const waiting = awaitedHosts(input, group);
@@ -211,9 +232,9 @@ function startMissing(input: FormationInput, group: Group, { live }: Sorted, pla
     }
     const { host } = placement;
     plan.claims.push({ id: `${host}-${ulid(input.wall, input.rng)}`, host, group });
-    const onHost = plan.claims.filter((claim) => claim.host === host).length;
-    const seat = input.seats.find(({ name }) => name === host);
-    if (seat && onHost >= maxPerHost) seat.closed ??= full;
+    const onHost = (claimed.get(host) ?? 0) + 1;
+    claimed.set(host, onHost);
+    if (onHost >= maxPerHost) pool.close(host, full);
   }
 }
 
@@ -231,9 +252,4 @@ function wake(plan: FormationPlan, at: number): void {
 
 function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
-}
-
-/** Hosts in random order, so that several schedulers do not all begin with the same book. */
-export function shuffledSeats(seats: readonly Seat[], rng: Rng): Seat[] {
-  return shuffle(rng, seats);
 }

@@ -4,7 +4,16 @@ import { JobTemplate } from '../../../api/job.js';
 import { FlynnError, isFlynnError } from '../../../api/errors.js';
 import { keys } from '../../../api/keys.js';
 import type { HostOutcome, TransactionInput } from '../../../api/sampi.js';
-import type { Sampi } from '../../../layer0/index.js';
+import {
+  countOn,
+  explain,
+  place,
+  Pool,
+  type Need,
+  type Placement,
+  type Sampi,
+  type Seat,
+} from '../../../layer0/index.js';
 import type { Store } from '../../../store/index.js';
 import type { Clock } from '../../../util/clock.js';
 import type { Log } from '../../../util/log.js';
@@ -16,7 +25,6 @@ import { seatsOf } from '../desired.js';
 import type { HostWatch } from '../hostwatch.js';
 import { appVariables, type Env } from '../releases.js';
 import type { Picture } from '../state.js';
-import { countOn, explain, place, type Need, type Placement, type Seat } from './placement.js';
 
 const MiB = 1024 * 1024;
 
@@ -83,7 +91,7 @@ export function chooseHost(
     if (why !== undefined) seat.closed ??= why;
     for (const job of booked) if (job.host === seat.name) countOn(seat, spread(job.kind));
   }
-  return place(seats, spread(wanted.kind), wanted.need, rng);
+  return place(new Pool(seats), spread(wanted.kind), wanted.need, rng);
 }
 
 /** Failures after which nobody knows whether a transaction was carried out, or could not be asked at all. */
@@ -101,7 +109,13 @@ export async function placeOneOff(ports: OneOffPorts, wanted: OneOff): Promise<P
   const { picture, sampi, clock, rng, log } = ports;
   const { template, sealingKey } = templateOf(wanted, ulid(clock.now(), rng));
   const { resources } = JobTemplate.parse(template);
-  const need: Need = { m: Math.ceil(resources.memory / MiB), c: resources.cpu, ports: 0, fixed: [] };
+  const need: Need = {
+    m: Math.ceil(resources.memory / MiB),
+    c: resources.cpu,
+    ports: 0,
+    fixed: [],
+    image: template.image,
+  };
   const { hash } = await sampi.putTemplate(template);
   const refused = new Map<string, string>();
   // Every round leaves out one host more.
