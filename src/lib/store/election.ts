@@ -51,7 +51,7 @@ export interface CampaignOptions {
 }
 
 /** A look at the candidates at least this often, should a watch be silent. */
-const LOOK_MS = 5_000;
+const LOOK_MS = 15_000;
 
 /**
  * Stands for election and waits until it is won. Rejects with the signal's reason, or with the session's
@@ -64,21 +64,26 @@ export const campaign = async (opts: CampaignOptions): Promise<Leadership> => {
   const signal = anySignal(session.signal, opts.signal);
 
   let failures = 0;
+  let stands = false;
   for (;;) {
     if (signal.aborted) throw abortReason(signal);
     try {
-      // Idempotent: a lost answer is repeated, and the key that is there already is ours.
-      await store.txn(
-        {
-          compare: [{ key, target: 'create', op: '=', value: 0 }],
-          then: [{ op: 'put', key, value, lease: session.leaseId }],
-        },
-        { signal },
-      );
+      // Idempotent: a lost answer is repeated, and the key that is there already is ours. Not once more than needed:
+      // a transaction that may write is an entry in everybody's log even when it does not.
+      if (!stands) {
+        await store.txn(
+          {
+            compare: [{ key, target: 'create', op: '=', value: 0 }],
+            then: [{ op: 'put', key, value, lease: session.leaseId }],
+          },
+          { signal },
+        );
+      }
       const { entries, revision } = await store.list(prefix, { signal });
       const own = entries.find((e) => e.key === key);
       const leader = leaderOf(entries);
       failures = 0;
+      stands = own !== undefined;
       if (own && leader === own) return lead(opts, own);
       if (own) await changed(opts, prefix, revision + 1, signal);
     } catch (error) {

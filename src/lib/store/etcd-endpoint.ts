@@ -75,7 +75,15 @@ class Connections extends Etcd3 {
   }
 }
 
-const optionsFor = (url: string, tls?: StoreTls): IOptions => ({
+/**
+ * Time between pings, ms. The lane that always has a stream open notices dead peers, frozen ones too, within two
+ * seconds, and its end moves all lanes on. The others have deadlines for every call: they only ping to lose what a
+ * partition left half open, because a ping per second and lane would be most of what an idle client costs.
+ * The server allows this rate (grpc-keepalive-min-time).
+ */
+const pingMs: Record<Lane, number> = { watch: 1_000, main: 10_000, session: 10_000, bulk: 10_000 };
+
+const optionsFor = (url: string, lane: Lane, tls?: StoreTls): IOptions => ({
   hosts: url,
   ...(tls
     ? {
@@ -87,8 +95,7 @@ const optionsFor = (url: string, tls?: StoreTls): IOptions => ({
       }
     : {}),
   grpcOptions: {
-    // Dead peers, frozen ones too, are noticed within two seconds. The server allows this rate (grpc-keepalive-min-time).
-    'grpc.keepalive_time_ms': 1000,
+    'grpc.keepalive_time_ms': pingMs[lane],
     'grpc.keepalive_timeout_ms': 1000,
     'grpc.keepalive_permit_without_calls': 1,
     'grpc.initial_reconnect_backoff_ms': 100,
@@ -149,12 +156,12 @@ export class Endpoint {
     lane: Lane,
     service: keyof typeof Services,
     method: string,
-    opts: { timeoutMs: number; signal?: AbortSignal; bounded?: boolean },
+    opts: { timeoutMs: number; signal?: AbortSignal },
   ): Promise<DuplexStream<Req, Res>> {
     const deadline = Date.now() + opts.timeoutMs;
     const { client, metadata } = await this.#connect(lane, service, deadline, opts.signal);
     const open = (client as Record<string, StreamMethod>)[method] as StreamMethod;
-    const stream = open.call(client, headers(metadata, true), opts.bounded ? { deadline } : {});
+    const stream = open.call(client, headers(metadata, true), {});
     return stream as DuplexStream<Req, Res>;
   }
 
@@ -175,7 +182,7 @@ export class Endpoint {
     if (this.#closed) throw new NotSentError(`the connection to ${this.url} was closed by us`);
     let connections = this.#lanes.get(lane);
     if (!connections) {
-      connections = new Connections(optionsFor(this.url, this.tls));
+      connections = new Connections(optionsFor(this.url, lane, this.tls));
       this.#lanes.set(lane, connections);
     }
     const connected = await connections.service(service).catch((error: unknown) => {

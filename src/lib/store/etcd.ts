@@ -1,8 +1,6 @@
 // The store on etcd: keys, transactions, watches and leases over etcd3's protocol; see etcd-calls.ts for how endpoints are used.
 import type {
   ILeaseGrantResponse,
-  ILeaseKeepAliveRequest,
-  ILeaseKeepAliveResponse,
   IRangeRequest,
   IRangeResponse,
   ITxnResponse,
@@ -12,7 +10,8 @@ import type {
 import { isFlynnError } from '../api/errors.js';
 import * as admin from './etcd-admin.js';
 import { EtcdCalls, type EtcdOptions } from './etcd-calls.js';
-import { NotSentError } from './etcd-endpoint.js';
+import type { Endpoint } from './etcd-endpoint.js';
+import { KeepaliveStream } from './etcd-keepalive.js';
 import { storeError } from './etcd-errors.js';
 import { etcdWatch } from './etcd-watch.js';
 import { idFromWire, idToWire, rangeEnd, rangeStart, toEntry, txnFromWire, txnToWire } from './etcd-wire.js';
@@ -40,6 +39,7 @@ const LIST_TRIES = 5;
 export class EtcdStore implements Store, StoreMaintenance {
   readonly #calls: EtcdCalls;
   readonly #watches = new Set<Watch>();
+  readonly #keepalives = new WeakMap<Endpoint, KeepaliveStream>();
 
   constructor(opts: EtcdOptions) {
     this.#calls = new EtcdCalls(opts);
@@ -191,22 +191,25 @@ export class EtcdStore implements Store, StoreMaintenance {
   keepAliveOnce(leaseId: string, opts: CallOptions = {}): Promise<number> {
     const what = `keep lease ${leaseId} alive`;
     return this.#calls.each(what, 'read', opts.signal, async (endpoint) => {
-      const stream = await endpoint.stream<ILeaseKeepAliveRequest, ILeaseKeepAliveResponse>(
-        'session',
-        'Lease',
-        'leaseKeepAlive',
-        { timeoutMs: opts.timeoutMs ?? this.#calls.timeoutMs, signal: opts.signal, bounded: true },
+      const ttl = await this.#renewals(endpoint).renew(
+        leaseId,
+        opts.timeoutMs ?? this.#calls.timeoutMs,
+        opts.signal,
       );
-      const ttl = await new Promise<number>((resolve, reject) => {
-        stream.on('error', reject);
-        stream.on('end', () => reject(new NotSentError('the server ended the keepalive')));
-        stream.on('data', (answer) => resolve(Number(answer.TTL)));
-        opts.signal?.addEventListener('abort', () => stream.cancel(), { once: true });
-        stream.write({ ID: idToWire(leaseId) });
-      }).finally(() => stream.cancel());
       if (ttl <= 0) throw storeError('not_found', what, [endpoint.url], new Error('the lease is gone'));
       return ttl;
     });
+  }
+
+  #renewals(endpoint: Endpoint): KeepaliveStream {
+    let stream = this.#keepalives.get(endpoint);
+    if (!stream) {
+      stream = new KeepaliveStream((timeoutMs) =>
+        endpoint.stream('session', 'Lease', 'leaseKeepAlive', { timeoutMs }),
+      );
+      this.#keepalives.set(endpoint, stream);
+    }
+    return stream;
   }
 
   async revoke(leaseId: string, opts?: CallOptions): Promise<void> {

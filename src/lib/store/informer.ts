@@ -23,7 +23,7 @@ export interface InformerOptions<T> {
   log?: Log;
   /** Time between full lists in milliseconds, ±20 %; 5 minutes. */
   resyncMs?: number;
-  /** Time between signs of life that are asked for, in milliseconds; 5 s. After three without one the watch is given up. */
+  /** Time between signs of life that are asked for, in milliseconds; 15 s. After three without one the watch is given up. */
   livenessMs?: number;
   pageSize?: number;
   /** The store's revision went back: it was restored or emptied. Called before the new state is taken over. */
@@ -58,7 +58,7 @@ type RoundEnd = WatchEndReason | 'resync' | 'silent';
 export const createInformer = <T>(opts: InformerOptions<T>): Informer<T> => {
   const { store, prefix, clock, rng = cryptoRng, log = silentLog } = opts;
   const resyncMs = opts.resyncMs ?? 300_000;
-  const livenessMs = opts.livenessMs ?? 5_000;
+  const livenessMs = opts.livenessMs ?? 15_000;
 
   const items = new Map<string, Item<T>>();
   const bad = new Map<string, number>();

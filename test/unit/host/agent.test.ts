@@ -211,6 +211,7 @@ describe('things that go away', () => {
     const c = container(job);
     if (c) c.state = 'exited';
     rig.docker.down = false;
+    await rig.untilTrue(() => container(job)?.id !== c?.id && container(job)?.state === 'running');
     await rig.clock.advance(5_000);
     await rig.until(job, 'up');
     expect((await rig.status(job))?.starts).toBe(2);

@@ -17,7 +17,7 @@ export interface KeeperDeps {
 }
 
 /** Time between looks, ms: what somebody else flushed is back after that. */
-export const checkEveryMs = 15_000;
+export const checkEveryMs = 30_000;
 /** Bound of asking Docker for its networks, ms. */
 const networksMs = 5_000;
 /** The bridge that Docker's containers are on where nothing else was said. */
