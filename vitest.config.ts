@@ -16,7 +16,8 @@ export default defineConfig({
     projects: [
       // Threads that keep their modules: no test mocks one, and starting a process per file took two thirds of the time.
       project('unit', 10_000, { pool: 'threads', isolate: false }),
-      project('contract', 60_000, { fileParallelism: false, globalSetup: ['test/contract/global.ts'] }),
+      // Two at a time: most of their time is waiting for engines, deadlines and leases.
+      project('contract', 60_000, { maxWorkers: 2, globalSetup: ['test/contract/global.ts'] }),
       project('lab', 300_000, { fileParallelism: false, globalSetup: ['test/lab/global.ts'] }),
       project('chaos', 600_000, { fileParallelism: false }),
     ],

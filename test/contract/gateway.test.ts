@@ -1,5 +1,4 @@
 // The gateway on real parts: ssh2's server and our SSH client on loopback, TLS with certificates of a real authority, a fake controller.
-import { createHash } from 'node:crypto';
 import { execFile } from 'node:child_process';
 import { createServer as createTlsServer, type Server } from 'node:https';
 import {
@@ -15,7 +14,6 @@ import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ChannelAgent } from '../../src/lib/access/channel-agent.js';
 import { ControllerClient } from '../../src/lib/access/controller.js';
 import { GatewayConnection } from '../../src/lib/access/gateway.js';
-import type { SshKey } from '../../src/lib/api/app.js';
 import { isFlynnError } from '../../src/lib/api/errors.js';
 import { HttpClient } from '../../src/lib/api/http.js';
 import { keys as storeKeys } from '../../src/lib/api/keys.js';
@@ -25,29 +23,16 @@ import type { Endpoint } from '../../src/lib/layer1/gateway/upstream.js';
 import { issue, newAuthority, type CertificatePair } from '../../src/lib/operator/pki.js';
 import { createConnector } from '../../src/lib/ssh/index.js';
 import { systemClock } from '../../src/lib/util/clock.js';
+import { newOpensshKey } from '../../src/lib/util/openssh-key.js';
 import { poll } from '../../src/lib/util/retry.js';
 import { FakeController } from '../fakes/controller.js';
+import { person, type Person } from '../fakes/people.js';
 import { fakeEtcd, type FakeStore } from '../fakes/store.js';
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
-interface Person {
-  privateKey: string;
-  record: SshKey;
-}
-
-function person(name: string, role: SshKey['role'] = 'admin', apps: string[] = []): Person {
-  const pair = ssh2.utils.generateKeyPairSync('ed25519', { comment: name });
-  const [type = '', blob = ''] = pair.public.split(' ');
-  const fingerprint = `SHA256:${createHash('sha256').update(Buffer.from(blob, 'base64')).digest('base64').replace(/=+$/, '')}`;
-  return { privateKey: pair.private, record: { fingerprint, type, blob, name, role, apps, createdAt: 1 } };
-}
-
-const hostPair = ssh2.utils.generateKeyPairSync('ed25519');
-const hostKey = ssh2.utils.parseKey(hostPair.private);
-if (hostKey instanceof Error) throw hostKey;
-const fingerprint = `SHA256:${createHash('sha256').update(hostKey.getPublicSSH()).digest('base64').replace(/=+$/, '')}`;
+const { privateKey: hostPrivateKey, fingerprint } = newOpensshKey('host');
 
 let authority: CertificatePair;
 let identity: Identity;
@@ -118,7 +103,7 @@ async function start(extra: Partial<GatewayOptions> = {}): Promise<Gateway> {
     {
       store,
       identity,
-      hostKey: hostPair.private,
+      hostKey: hostPrivateKey,
       local: { name: 'host-a', address: '127.0.0.1' },
       clock: systemClock,
       log: { debug: () => undefined, info: note, warn: note, error: note },

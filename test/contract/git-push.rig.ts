@@ -1,6 +1,5 @@
 // A rig for pushes: gateways on loopback, a controller that builds by rules of the test, and real git with real ssh.
 import { spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -8,46 +7,20 @@ import { createServer, type Server } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import ssh2 from 'ssh2';
 import tar from 'tar-stream';
-import type { SshKey } from '../../src/lib/api/app.js';
 import { keys as storeKeys } from '../../src/lib/api/keys.js';
 import type { Identity } from '../../src/lib/appliance/config.js';
 import { startGateway, type Gateway, type GatewayOptions } from '../../src/lib/layer1/gateway/index.js';
 import { issue, newAuthority } from '../../src/lib/operator/pki.js';
+import { newOpensshKey } from '../../src/lib/util/openssh-key.js';
 import { systemClock } from '../../src/lib/util/clock.js';
+import type { Person } from '../fakes/people.js';
 import { fakeEtcd, type FakeStore } from '../fakes/store.js';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
-const sha256 = (blob: Buffer): string =>
-  `SHA256:${createHash('sha256').update(blob).digest('base64').replace(/=+$/, '')}`;
-
-const hostPair = ssh2.utils.generateKeyPairSync('ed25519');
-const hostKey = ssh2.utils.parseKey(hostPair.private);
-if (hostKey instanceof Error) throw hostKey;
+const host = newOpensshKey('host');
 /** Of the host key that all gateways of the rig share. */
-export const fingerprint = sha256(hostKey.getPublicSSH());
-
-/** Somebody with a key. */
-export interface Person {
-  privateKey: string;
-  record: SshKey;
-}
-
-export function person(name: string, role: SshKey['role'] = 'admin', apps: string[] = []): Person {
-  const pair = ssh2.utils.generateKeyPairSync('ed25519', { comment: name });
-  const [type = '', blob = ''] = pair.public.split(' ');
-  const record = {
-    fingerprint: sha256(Buffer.from(blob, 'base64')),
-    type,
-    blob,
-    name,
-    role,
-    apps,
-    createdAt: 1,
-  };
-  return { privateKey: pair.private, record };
-}
+export const { fingerprint } = host;
 
 /** One build that a controller was asked for. */
 export interface Build {
@@ -219,7 +192,7 @@ export class PushRig {
       {
         store: this.store,
         identity: this.identity,
-        hostKey: hostPair.private,
+        hostKey: host.privateKey,
         local: { name: 'host-a', address: '127.0.0.1' },
         clock: systemClock,
         log: { debug: quiet, info: quiet, warn: quiet, error: (fields, text) => console.error(text, fields) },

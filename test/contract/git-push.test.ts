@@ -10,7 +10,8 @@ import { saveCluster } from '../../src/lib/operator/context.js';
 import type { Gateway } from '../../src/lib/layer1/gateway/index.js';
 import { systemClock } from '../../src/lib/util/clock.js';
 import { poll } from '../../src/lib/util/retry.js';
-import { fingerprint, person, PushRig, root } from './git-push.rig.js';
+import { fingerprint, PushRig, root } from './git-push.rig.js';
+import { person } from '../fakes/people.js';
 
 const ada = person('ada');
 let rig: PushRig;

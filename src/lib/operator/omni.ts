@@ -6,6 +6,12 @@ import { applianceMemory } from './roles.js';
 
 const MiB = 1024 * 1024;
 
+/**
+ * Time between checks of an appliance, ms: a connection to its TLS or SSH port costs it an aborted handshake, and its
+ * callers find the next copy by themselves.
+ */
+const applianceCheckMs = 5_000;
+
 /** An omni job with the template that its record will name. */
 export interface OmniPlan extends Pick<OmniJob, 'name' | 'on' | 'order'> {
   template: JobTemplateInput;
@@ -58,22 +64,22 @@ export function omniJobs(images: Readonly<Record<string, string>>, publicPorts: 
   return [
     job('sampi', 'control', 10, {
       ports: [port('api', ports.sampi)],
-      health: { type: 'tcp', port: 'api' },
+      health: { type: 'tcp', port: 'api', intervalMs: applianceCheckMs },
     }),
     job('controller', 'control', 20, {
       ports: [port('api', ports.controller)],
-      health: { type: 'tcp', port: 'api' },
+      health: { type: 'tcp', port: 'api', intervalMs: applianceCheckMs },
     }),
     job('gateway', 'control', 30, {
       ports: [port('ssh', publicPorts.gatewayPort)],
-      health: { type: 'tcp', port: 'ssh' },
+      health: { type: 'tcp', port: 'ssh', intervalMs: applianceCheckMs },
       // A cache of repositories: whichever copy takes a push does without the others'.
       mounts: [bind(`${hostPaths.data}/gateway`, false)],
     }),
     // Its entry script finds the host's address itself: the template is the same on every host.
     job('registry', 'control', 35, {
       ports: [port('api', ports.registry)],
-      health: { type: 'tcp', port: 'api' },
+      health: { type: 'tcp', port: 'api', intervalMs: applianceCheckMs },
       mounts: [bind(`${hostPaths.data}/registry`, false)],
     }),
     job('router', 'all', 40, {

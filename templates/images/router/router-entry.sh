@@ -17,7 +17,7 @@ trap stop TERM INT
 pause=1
 while [ -z "$stopping" ]; do
   started=$(date +%s)
-  "${FLYNN_NODE:-/usr/local/bin/node}" --optimize-for-size --max-semi-space-size=1 \
+  "${FLYNN_NODE:-/usr/local/bin/node}" --optimize-for-size --max-semi-space-size=1 --single-threaded-gc \
     "${FLYNN_BUNDLE:-/flynn/appliance.js}" router &
   syncer=$!
   # The first wait is cut short by the trap; the second one is for the syncer's own orderly end.

@@ -21,7 +21,7 @@ export interface DockerFeedDeps {
 /** Time between lists of the volumes, which only we change, ms. */
 const volumesEveryMs = 60_000;
 /** Time between lists (ms), while Docker answers and while it does not. */
-const listEveryMs = 5_000;
+const listEveryMs = 15_000;
 const listAgainMs = 1_000;
 /** Events come in bursts: one list a little later serves all of them. */
 const burstMs = 50;

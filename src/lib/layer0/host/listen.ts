@@ -4,11 +4,12 @@ import type { Log } from '../../appliance/log.js';
 import { systemClock } from '../../util/clock.js';
 import { backoff } from '../../util/retry.js';
 import { cryptoRng } from '../../util/rng.js';
+import type { HealthServer } from './health-port.js';
 
 /** Serves until the signal is aborted; a port that is taken is tried again, because its old owner may be on its way out. */
 export const listen = async (
   port: number | string,
-  open: () => Promise<Server>,
+  open: () => Promise<Server | HealthServer>,
   log: Log,
   stop: AbortSignal,
 ): Promise<void> => {

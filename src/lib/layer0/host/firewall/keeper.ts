@@ -16,8 +16,8 @@ export interface KeeperDeps {
   log: Log;
 }
 
-/** Time between looks, ms: what somebody else flushed is back after that. */
-export const checkEveryMs = 30_000;
+/** Time between looks, ms: what somebody else flushed is back after that. A restart of dockerd is news, and looked at at once. */
+export const checkEveryMs = 60_000;
 /** Bound of asking Docker for its networks, ms. */
 const networksMs = 5_000;
 /** The bridge that Docker's containers are on where nothing else was said. */
