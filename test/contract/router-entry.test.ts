@@ -74,7 +74,7 @@ while :; do sleep 0.05; done
 
   await until(async () => (await text('runs')).split('\n').length > 2, 'second start of the syncer');
   expect((await text('runs')).split('\n')[1]).toBe(
-    '--optimize-for-size --max-semi-space-size=1 /flynn/appliance.js router',
+    '--optimize-for-size --max-semi-space-size=1 --single-threaded-gc /flynn/appliance.js router',
   );
   const master = Number(await text('haproxy.pid'));
   expect(alive(master)).toBe(true);
