@@ -25,6 +25,7 @@ import {
   SshKey,
 } from '../api/app.js';
 import type { HttpClient } from '../api/http.js';
+import { Why } from '../api/why.js';
 import { runPath, type RunRequest } from '../api/run.js';
 
 /** Who the gateway says we are. */
@@ -76,6 +77,12 @@ export class ControllerClient {
   /** The whole grid. */
   status(options: StreamOptions = {}): Promise<GridStatus> {
     return this.http.call('GET', '/v1/status', GridStatus, options);
+  }
+
+  /** Why a job is where it is; `job` is its id, or with an app the name that `ps` shows. */
+  why(job: string, app?: string): Promise<Why> {
+    const query = new URLSearchParams({ job, ...(app === undefined ? {} : { app }) });
+    return this.http.call('GET', `/v1/why?${query.toString()}`, Why);
   }
 
   /** Which key we came with and what it may do. */

@@ -17,10 +17,12 @@ export {
   place,
   Pool,
   seatOf,
+  why,
   type Need,
   type Placement,
   type Seat,
   type SpreadKeys,
+  type WhyFacts,
 } from './placement/index.js';
 export { HostProber } from './discovery/index.js';
 export { removeFirewall } from './host/firewall/index.js';

@@ -12,6 +12,7 @@ import { keyRoutes } from './routes/keys.js';
 import { logRoutes } from './routes/logs.js';
 import { routeRoutes } from './routes/routes.js';
 import { statusRoutes } from './routes/status.js';
+import { whyRoutes } from './routes/why.js';
 import { storeAway } from './write.js';
 
 /** The API over a context. It answers reads while the store is away, from what is known. */
@@ -32,8 +33,8 @@ export function controllerApi(context: ApiContext, more?: (api: Hono, context: A
     await next();
   });
   const mounted = { ...context, store: reportingStore(context.store) };
-  for (const add of [appRoutes, deployRoutes, routeRoutes, keyRoutes, eventRoutes, logRoutes, statusRoutes])
-    add(api, mounted);
+  const routes = [appRoutes, deployRoutes, routeRoutes, keyRoutes, eventRoutes, logRoutes, statusRoutes];
+  for (const add of [...routes, whyRoutes]) add(api, mounted);
   more?.(api, mounted);
   return api;
 }
