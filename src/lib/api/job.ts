@@ -174,6 +174,13 @@ export const Claim = z.object({
 });
 export type Claim = z.infer<typeof Claim>;
 
+/**
+ * A singleton job that runs or waits for its turn, under `singletons/HOST/JOB`; leased. Of those of one name the key with
+ * the lowest create revision has the turn, and that revision is its epoch.
+ */
+export const Singleton = z.object({ name: z.string() });
+export type Singleton = z.infer<typeof Singleton>;
+
 /** Where a job is in its life, as its agent sees it. */
 export const JobState = z.enum([
   'pending', // claimed, nothing done yet

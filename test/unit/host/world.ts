@@ -2,10 +2,11 @@
 import type { Consumer } from '../../../src/lib/api/grid.js';
 import { keys } from '../../../src/lib/api/keys.js';
 import { JobTemplate, type Claim, type JobTemplateInput } from '../../../src/lib/api/job.js';
-import type { Action } from '../../../src/lib/layer0/host/actions.js';
+import { retryKey, type Action } from '../../../src/lib/layer0/host/actions.js';
 import { planHost } from '../../../src/lib/layer0/host/plan.js';
 import { startsByAttach } from '../../../src/lib/layer0/host/attach-wait.js';
 import * as reduce from '../../../src/lib/layer0/host/reduce.js';
+import * as singletons from '../../../src/lib/layer0/host/reduce-singletons.js';
 import {
   containerName,
   emptyState,
@@ -13,6 +14,7 @@ import {
   type HostState,
   type Now,
   type SeenContainer,
+  type SeenSingleton,
 } from '../../../src/lib/layer0/host/state.js';
 
 export const host = { name: 'a', address: '10.0.0.1', control: true };
@@ -46,6 +48,10 @@ export class World {
   readonly containers = new Map<string, SeenContainer>();
   readonly claims = new Map<string, Claim>();
   readonly log: Action[] = [];
+  /** Keys of singletons in the store. */
+  readonly singletons = new Map<string, SeenSingleton>();
+  /** The store answers nothing about leases. */
+  away = false;
   /** Jobs that ignore SIGTERM. */
   readonly deaf = new Set<string>();
   /** Told of every action before it is carried out. */
@@ -78,6 +84,7 @@ export class World {
       consumers: true,
       omnis: true,
       volumes: true,
+      singletons: true,
     });
     reduce.syncRecords(this.state);
     return this;
@@ -89,6 +96,36 @@ export class World {
     reduce.containersListed(this.state, list, this.now.mono + 0.5);
     this.now.mono += 1;
     return this;
+  }
+
+  /** A lease is no more, and its key with it; the agent has not heard yet. */
+  expire(lease: string): void {
+    for (const [key, value] of this.singletons) if (value.lease === lease) this.singletons.delete(key);
+  }
+
+  /** The agent hears which keys of singletons there are. */
+  seeSingletons(): void {
+    const known = [...this.state.singletons.keys(), ...this.singletons.keys()];
+    for (const key of known) singletons.singletonSeen(this.state, key, this.singletons.get(key));
+    singletons.noticeTurns(this.state, this.now);
+  }
+
+  /** Plans and carries out for that long. */
+  runFor(ms: number): Action[] {
+    const before = this.log.length;
+    const end = this.now.mono + ms;
+    for (let rounds = 0; rounds < 10_000; rounds++) {
+      const plan = planHost(this.state, this.now);
+      this.carryOut(plan.actions);
+      if (plan.actions.length > 0) continue;
+      const next = Math.min(end, plan.wakeAt ?? end);
+      if (next >= end) {
+        this.pass(end - this.now.mono);
+        return this.log.slice(before);
+      }
+      this.pass(Math.max(1, next - this.now.mono));
+    }
+    throw new Error(`no end: ${JSON.stringify(this.plan())}`);
   }
 
   put(job: string, value: Claim): this {
@@ -207,6 +244,7 @@ export class World {
           template: action.claim.t,
           starts: action.starts,
           attempts: action.attempts,
+          ...(action.epoch === undefined ? {} : { epoch: action.epoch }),
           touched: now.mono,
           details: { ...details(0), ip: '172.17.0.2', startedAt: now.wall },
           ...(startsByAttach(action.template) ? { state: 'created', details: undefined } : {}),
@@ -221,7 +259,7 @@ export class World {
       }
       case 'signal': {
         const c = this.containers.get(action.container);
-        reduce.signalled(state, action.job, action.signal, now);
+        reduce.signalled(state, action.job, action.signal, now, action.fence);
         if (this.deaf.has(action.job) && action.signal === 'SIGTERM') return;
         if (c) this.die(c.id, action.signal === 'SIGTERM' ? 143 : 137);
         return;
@@ -254,6 +292,26 @@ export class World {
         this.claims.delete(action.job);
         reduce.released(state, action.job);
         return;
+      case 'lease-open': {
+        if (this.away) return reduce.actionFailed(state, retryKey(action), 'away', now, 0.5);
+        for (const lease of action.old) this.expire(lease);
+        const epoch = ++this.revision;
+        const id = `l${epoch}`;
+        this.singletons.set(keys.singleton(host.name, action.job), { name: action.name, epoch, lease: id });
+        singletons.leaseOpened(state, action.job, { id, sentAt: now.mono, epoch }, now);
+        return this.seeSingletons();
+      }
+      case 'lease-renew': {
+        if (this.away) return reduce.actionFailed(state, retryKey(action), 'away', now, 0.5);
+        const lives = [...this.singletons.values()].some(({ lease }) => lease === action.lease);
+        if (!lives) return singletons.leaseGone(state, action.job, action.lease, now);
+        const lease = { id: action.lease, epoch: action.epoch, sentAt: now.mono };
+        return singletons.leaseRenewed(state, action.job, lease, now);
+      }
+      case 'lease-close':
+        if (this.away) return reduce.actionFailed(state, retryKey(action), 'away', now, 0.5);
+        for (const lease of action.leases) this.expire(lease);
+        return singletons.leaseClosed(state, action.job);
       case 'record-volume':
         state.volumeRecords.put(keys.volume(host.name, action.record.name), action.record, ++this.revision);
         return;

@@ -16,11 +16,18 @@ export type Action =
       template: JobTemplate;
       starts: number;
       attempts: number;
+      /** Of a singleton. */
+      epoch?: number;
       retire?: { id: string; name: string };
     }
   /** Looks at a container in full; with `tail`, its last lines too. */
   | { do: 'inspect'; job: string; container: string; tail: boolean }
-  | { do: 'signal'; job: string; container: string; signal: 'SIGTERM' | 'SIGKILL' }
+  /** With `fence`, because a singleton's lease is not held. */
+  | { do: 'signal'; job: string; container: string; signal: 'SIGTERM' | 'SIGKILL'; fence?: true }
+  /** Gets a singleton's lease and queues up with it, after giving back what is left of earlier ones. */
+  | { do: 'lease-open'; job: string; name: string; old: string[] }
+  | { do: 'lease-renew'; job: string; lease: string; epoch: number }
+  | { do: 'lease-close'; job: string; leases: string[] }
   /** Removes a dead container. */
   | { do: 'collect'; job: string; container: string }
   /** Removes a container that waited for its attach in vain; its job has failed. */
@@ -62,6 +69,10 @@ export const actionKey = (action: Action): string => {
       return `status:${action.job}`;
     case 'release':
       return `release:${action.job}`;
+    case 'lease-open':
+    case 'lease-renew':
+    case 'lease-close':
+      return `lease:${action.job}`;
     case 'record-volume':
       return `volume:${action.record.name}`;
     // One at a time: all of them change the same book.

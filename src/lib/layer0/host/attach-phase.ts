@@ -1,6 +1,7 @@
 // Whether a job can be attached to now: read off the agent's state. Pure.
 import { keys } from '../../api/keys.js';
 import { waitsForAttach } from './attach-wait.js';
+import { isOver, startsOnce } from './restart.js';
 import { isExamined } from './status.js';
 import { currentOf, isRunning, type HostState, type JobRecord, type SeenContainer } from './state.js';
 
@@ -28,7 +29,9 @@ export const attachPhase = (state: HostState, job: string): AttachPhase => {
   if (claim.w === 'stop') return { at: 'ended', code: null, reason: 'it is being stopped' };
   if (!template) return { at: 'preparing' };
   if (current && waitsForAttach(template, current)) return { at: 'waiting', container: current.id };
-  return template.kind === 'oneoff' ? endOf(state, record, current) : { at: 'preparing' };
+  const reported = state.statuses.get(keys.status(state.host.name, job))?.value.state;
+  const final = startsOnce(template) || isOver(template, record.exit, reported);
+  return final ? endOf(state, record, current) : { at: 'preparing' };
 };
 
 const endOf = (state: HostState, record: JobRecord, current: SeenContainer | undefined): AttachPhase => {

@@ -25,6 +25,7 @@ export const seen = (summary: ContainerSummary, touched: number): SeenContainer 
     createdAt: summary.createdAt,
     starts: number(summary.labels[labels.starts]),
     attempts: number(summary.labels[labels.attempts]),
+    ...(labels.epoch in summary.labels ? { epoch: number(summary.labels[labels.epoch]) } : {}),
     touched,
   };
 };
@@ -69,15 +70,15 @@ export const readTail = async (docker: Docker, id: string, signal?: AbortSignal)
 
 /**
  * Creates and starts a container. If one of that name is there, from a call whose answer was lost, it is started
- * instead. A container that cannot be started is removed again. With `hold` it is created and not started.
- * Returns it as inspected.
+ * instead. A container that cannot be started is removed again. With `hold`, or when `stillMay` says no, it is created
+ * and not started. Returns it as inspected.
  */
 export const createAndStart = async (
   docker: Docker,
   spec: ContainerSpec,
-  signal?: AbortSignal,
-  hold = false,
+  how: { signal?: AbortSignal; hold?: boolean; stillMay?: () => boolean } = {},
 ): Promise<ContainerInfo> => {
+  const { signal, hold = false, stillMay = () => true } = how;
   let id: string;
   try {
     id = await docker.containers.create(spec, { signal });
@@ -87,8 +88,13 @@ export const createAndStart = async (
     if (present.labels[labels.job] !== spec.labels?.[labels.job]) throw error;
     if (present.state !== 'created') return present;
     id = present.id;
+    // One of an earlier lease says so in its environment: it must not be the one that runs.
+    if (present.labels[labels.epoch] !== spec.labels?.[labels.epoch]) {
+      await docker.containers.remove(id, { force: false }, { signal });
+      id = await docker.containers.create(spec, { signal });
+    }
   }
-  if (hold) return docker.containers.inspect(id, { signal });
+  if (hold || !stillMay()) return docker.containers.inspect(id, { signal });
   try {
     await docker.containers.start(id, { signal });
   } catch (error) {

@@ -1,6 +1,6 @@
 // What the agent follows in the store: its claims, its own records, the consumers and the omni jobs.
 import { Consumer, Instance, OmniJob } from '../../api/grid.js';
-import { Claim, JobStatus } from '../../api/job.js';
+import { Claim, JobStatus, Singleton } from '../../api/job.js';
 import { keys } from '../../api/keys.js';
 import { VolumeRecord } from '../../api/volume.js';
 import { createInformer, type Informer } from '../../store/informer.js';
@@ -10,6 +10,7 @@ import type { Log } from '../../util/log.js';
 import type { Rng } from '../../util/rng.js';
 import type { Mirror } from './mirror.js';
 import { instanceGone, syncRecords } from './reduce.js';
+import { noticeTurns, singletonSeen } from './reduce-singletons.js';
 import type { HostState } from './state.js';
 
 /** What feeds need. */
@@ -28,10 +29,7 @@ export interface FeedDeps {
 }
 
 /** The informers of an agent, for showing how fresh they are. */
-export type Feeds = Record<
-  'claims' | 'instances' | 'statuses' | 'consumers' | 'omnis' | 'volumes',
-  Informer<unknown>
->;
+export type Feeds = Record<keyof HostState['listed'] | 'claims', Informer<unknown>>;
 
 /** Begins to follow, until the signal is aborted. */
 export const startFeeds = (deps: FeedDeps, signal: AbortSignal): Feeds => {
@@ -107,6 +105,7 @@ export const startFeeds = (deps: FeedDeps, signal: AbortSignal): Feeds => {
   const instances = informer(keys.instancesAt(host), Instance, () => state.instances.restart());
   const statuses = informer(keys.statusAt(host), JobStatus, () => state.statuses.restart());
   const volumes = informer(keys.volumesAt(host), VolumeRecord, () => state.volumeRecords.restart());
+  const singletons = informer(keys.singletons, Singleton, () => undefined);
   const consumers = informer(keys.consumers, Consumer, () => undefined);
   const omnis = informer(keys.omnis, OmniJob, () => undefined);
 
@@ -134,6 +133,15 @@ export const startFeeds = (deps: FeedDeps, signal: AbortSignal): Feeds => {
   mirrored(statuses, state.statuses, (key, revision) => state.statuses.remove(key, revision), statusNews);
   const recordGone = (key: string, revision: number): unknown => state.volumeRecords.remove(key, revision);
   mirrored(volumes, state.volumeRecords, recordGone, deps.changed);
+  singletons.onChange((changed) => {
+    for (const key of changed) {
+      const item = singletons.get(key);
+      const { createRevision: epoch = 0, lease = '' } = item?.entry ?? {};
+      singletonSeen(state, key, item && { name: item.value.name, epoch, lease });
+    }
+    noticeTurns(state, { mono: clock.mono(), wall: clock.now() });
+    deps.changed();
+  });
   plain(consumers, state.consumers, (key) => key, deps.changed);
   plain(
     omnis,
@@ -144,7 +152,7 @@ export const startFeeds = (deps: FeedDeps, signal: AbortSignal): Feeds => {
       deps.changed();
     },
   );
-  const listed = { instances, statuses, consumers, omnis, volumes };
+  const listed = { instances, statuses, consumers, omnis, volumes, singletons };
   for (const [name, of] of Object.entries(listed)) {
     whenReady(of, () => {
       state.listed[name as keyof HostState['listed']] = true;

@@ -15,6 +15,8 @@ import type { Action } from './actions.js';
 import { attachWaitMs, startsByAttach } from './attach-wait.js';
 import { createAndStart, detailsOf, isAway, readTail, seen } from './containers.js';
 import type { Grant } from './grants.js';
+import { performLease } from './perform-lease.js';
+import { isHeld } from './plan-singleton.js';
 import { claimablePorts } from './ports.js';
 import * as reduce from './reduce.js';
 import { containerSpec, openSecrets } from './spec.js';
@@ -95,6 +97,10 @@ export class Performer {
         return this.release(action);
       case 'claim-omni':
         return this.claimOmni(action);
+      case 'lease-open':
+      case 'lease-renew':
+      case 'lease-close':
+        return performLease(this.deps, action, signal);
       case 'record-volume':
         return this.recordVolume(action, signal);
     }
@@ -123,7 +129,7 @@ export class Performer {
 
   private async start(action: Of<'start'>, signal: AbortSignal): Promise<void> {
     const { state, docker, log, wrapPrivateKey } = this.deps;
-    const { job, claim, template, starts, attempts } = action;
+    const { job, claim, template, starts, attempts, epoch } = action;
     const leftover = state.containers.get(action.retire?.id ?? '');
     try {
       const secrets = openSecrets(template, claim, wrapPrivateKey);
@@ -131,10 +137,13 @@ export class Performer {
       if (action.retire && leftover) await this.retire(action.retire, signal);
       const grants = await this.deps.grant?.(job, template);
       const spec = containerSpec({
-        ...{ job, claim, template, host: state.host, secrets, starts, attempts, grants },
+        ...{ job, claim, template, host: state.host, secrets, starts, attempts, grants, epoch },
       });
       const hold = startsByAttach(template);
-      const info = await createAndStart(docker, spec, signal, hold);
+      // Making a container takes time on a busy host: the lease is looked at again in the moment of the start.
+      const stillMay = (): boolean =>
+        epoch === undefined || isHeld(state.jobs.get(job)?.lease, this.deps.clock.mono());
+      const info = await createAndStart(docker, spec, { signal, hold, stillMay });
       const container = seen(info, this.deps.clock.mono());
       if (!container) throw new FlynnError({ code: 'internal', message: `${spec.name} lost its labels` });
       const known: SeenContainer = isRunning(info) ? { ...container, details: detailsOf(info) } : container;
@@ -179,18 +188,23 @@ export class Performer {
     }
   }
 
-  private async signal({ job, container, signal: name }: Of<'signal'>, signal: AbortSignal): Promise<void> {
+  private async signal(
+    { job, container, signal: name, fence }: Of<'signal'>,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { docker, state, log } = this.deps;
     try {
       await docker.containers.kill(container, name, { signal });
-      log.info({ job, container, signal: name }, 'job is being stopped');
+      if (fence)
+        log.warn({ job, container, signal: name }, 'the lease of a singleton is not held: it is ended');
+      else log.info({ job, container, signal: name }, 'job is being stopped');
     } catch (error) {
       if (isFlynnError(error, 'not_found')) return reduce.containerGone(state, container);
       // It ended by itself meanwhile: what it is now is told by the next inspection.
       if (!isFlynnError(error, 'conflict')) throw error;
       reduce.containerDied(state, container, this.now());
     }
-    reduce.signalled(state, job, name, this.now());
+    reduce.signalled(state, job, name, this.now(), fence);
   }
 
   private async abandon({ job, container }: Of<'abandon'>, signal: AbortSignal): Promise<void> {

@@ -6,7 +6,9 @@ import type { Action } from './actions.js';
 import { attachTimeLeft, waitsForAttach } from './attach-wait.js';
 import type { Draft } from './draft.js';
 import { drainCapMs, isDrained } from './drain.js';
+import { hasLease, isSingleton, mayTakeOver, planLease } from './plan-singleton.js';
 import { instanceOf } from './ports.js';
+import { isOver, startsOnce } from './restart.js';
 import { isExamined, statusToReport } from './status.js';
 import { volumesOf } from './volumes.js';
 import { isRunning, retiredName, type JobRecord, type SeenContainer } from './state.js';
@@ -31,7 +33,8 @@ const killAgainMs = 5_000;
 
 /**
  * Plans one job; returns the start that it is due, which the caller carries out within its limit.
- * The only place from which a container is signalled is `planStop`, reached only by a claim of the store that says stop.
+ * A container is signalled from `planStop`, reached only by a claim of the store that says stop, and from `planLease`,
+ * for singletons that have no lease: the stated exception.
  */
 export const planJob = (draft: Draft, it: JobInPlan): StartAction | undefined => {
   const { state } = draft;
@@ -43,6 +46,7 @@ export const planJob = (draft: Draft, it: JobInPlan): StartAction | undefined =>
   const stopping = it.claim.w === 'stop' && state.claimsFrom === 'store' && !state.adoptMode;
   if (!it.template) draft.emit({ do: 'template', hash: it.claim.t });
   report(draft, it, stopping);
+  if (isSingleton(it.template, it.current) && planLease(draft, it, stopping)) return undefined;
   if (stopping) {
     planStop(draft, it);
     return undefined;
@@ -119,6 +123,7 @@ const dueStart = (draft: Draft, it: JobInPlan): StartAction | undefined => {
   if (!state.volumesListed && volumesOf(template).length > 0) return undefined;
   const leftover = current?.state === 'created';
   if (current && !leftover && !isExamined(record, current)) return undefined;
+  if (!leftover && isOver(template, record.exit, it.reported?.state)) return undefined;
   if (record.restartAt && record.restartAt.mono > now.mono) {
     draft.wake(record.restartAt.mono);
     return undefined;
@@ -134,21 +139,25 @@ const dueStart = (draft: Draft, it: JobInPlan): StartAction | undefined => {
     template,
     starts: record.starts + 1,
     attempts: record.attempts,
+    ...(template.kind === 'singleton' && record.lease ? { epoch: record.lease.epoch } : {}),
     ...(current && !leftover ? { retire: { id: current.id, name: retiredName(job, current.starts) } } : {}),
   };
 };
 
 const mayStart = (draft: Draft, it: JobInPlan, template: JobTemplate): boolean => {
   const { state, now } = draft;
-  const oneOff = template.kind === 'oneoff';
+  if (template.kind === 'singleton') return it.claim.w === 'run' && mayTakeOver(draft, it.record);
+  const once = startsOnce(template);
+  // Whether it ended well, before this agent, is in its status.
+  const depends = template.restart?.policy === 'on-failure' && !it.record.exit;
   if (state.claimsFrom === 'disk') {
-    if (oneOff) return false;
+    if (once || depends) return false;
     if (state.diskStartsAt > now.mono) draft.wake(state.diskStartsAt);
     return state.diskStartsAt <= now.mono;
   }
-  if (!oneOff) return state.claimsFrom === 'store';
+  if (!once) return state.claimsFrom === 'store' && (!depends || state.listed.statuses);
   if (waitsForAttach(template, it.current)) return false;
-  // A one-off starts once: whether it did is in its status, and a container that was only created did not.
+  // Whether it did start is in its status, and a container that was only created did not.
   const fresh = it.record.starts === 0 || it.current?.state === 'created';
   return state.claimsFrom === 'store' && state.listed.statuses && it.claim.w === 'run' && fresh;
 };
@@ -164,6 +173,8 @@ const planStop = (draft: Draft, it: JobInPlan): void => {
   }
   if (draft.isBusy(`container:${job}`)) return;
   if (!current || !isRunning(current)) {
+    // Its lease goes first: nobody would give it back afterwards.
+    if (isSingleton(template, current) && hasLease(state, it)) return;
     draft.emit({ do: 'release', job });
     return;
   }

@@ -100,7 +100,8 @@ export const inspected = (
     limitMiB: claim?.m,
     template: claim && state.templates.get(claim.t),
   });
-  bookEnd(record, { container: id, code, reason, tail: found.details.tail }, now);
+  const why = record.fenced ? 'ended: its lease could not be renewed' : reason;
+  bookEnd(record, { container: id, code, reason: why, tail: found.details.tail }, now);
 };
 
 const bookEnd = (record: JobRecord, exit: NonNullable<JobRecord['exit']>, now: Now): void => {
@@ -109,6 +110,9 @@ const bookEnd = (record: JobRecord, exit: NonNullable<JobRecord['exit']>, now: N
   const delay = restartDelay(record.attempts);
   record.restartAt = { mono: now.mono + delay, wall: now.wall + delay };
   record.exit = exit;
+  // The next process has a lease of its own, and its own end.
+  if (record.fenced)
+    Object.assign(record, { fenced: undefined, lease: undefined, termAt: undefined, killAt: undefined });
   record.verdict = 'unknown';
   record.upSince = undefined;
   record.adopted = false;
@@ -185,9 +189,16 @@ export const pulled = (state: HostState, image: string, failure: string | undefi
 };
 
 /** A signal was sent. */
-export const signalled = (state: HostState, job: string, signal: 'SIGTERM' | 'SIGKILL', now: Now): void => {
+export const signalled = (
+  state: HostState,
+  job: string,
+  signal: 'SIGTERM' | 'SIGKILL',
+  now: Now,
+  fence = false,
+): void => {
   const record = state.jobs.get(job);
   if (!record) return;
+  if (fence) record.fenced = true;
   if (signal === 'SIGTERM') record.termAt = now.mono;
   else record.killAt = now.mono;
 };

@@ -16,6 +16,7 @@ export const labels = {
   template: 'flynn.template',
   starts: 'flynn.starts',
   attempts: 'flynn.attempts',
+  epoch: 'flynn.epoch',
 } as const;
 
 /** Capabilities that an app keeps: what common images need to set up their files, drop to a user and use port 80. */
@@ -34,6 +35,8 @@ export interface SpecInput {
   secrets: Record<string, string>;
   starts: number;
   attempts: number;
+  /** Of a singleton: never lower than that of any that ran before. */
+  epoch?: number;
   grants?: JobGrants;
 }
 
@@ -47,13 +50,20 @@ export const containerSpec = (input: SpecInput): ContainerSpec => {
     image: template.image,
     ...(template.entrypoint ? { entrypoint: template.entrypoint } : {}),
     ...(template.args ? { cmd: template.args } : {}),
-    env: { ...template.env, ...input.secrets, ...flynnEnv(job, host.name, template), ...grants.env },
+    env: {
+      ...template.env,
+      ...input.secrets,
+      ...flynnEnv(job, host.name, template),
+      ...(input.epoch === undefined ? {} : { FLYNN_EPOCH: String(input.epoch) }),
+      ...grants.env,
+    },
     labels: {
       [labels.job]: job,
       [labels.owner]: claim.o,
       [labels.template]: claim.t,
       [labels.starts]: String(input.starts),
       [labels.attempts]: String(input.attempts),
+      ...(input.epoch === undefined ? {} : { [labels.epoch]: String(input.epoch) }),
     },
     mounts: [
       ...template.mounts.map((mount) =>

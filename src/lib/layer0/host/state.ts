@@ -40,6 +40,8 @@ export interface SeenContainer {
   /** Which start of its job it is, and how many of them in a row were crashes: from its labels. */
   starts: number;
   attempts: number;
+  /** The epoch that a singleton was started with: from its label. */
+  epoch?: number;
   /** Mono time of our own last action on it: an older list does not overrule it. */
   touched: number;
   /** Docker told that the kernel killed a process in it. */
@@ -57,6 +59,26 @@ export interface Exit {
   code: number | null;
   reason: string;
   tail: string[];
+}
+
+/** A singleton's lease, as its host holds it. */
+export interface Lease {
+  id: string;
+  /** Mono time at which the last successful renewal was *sent*. */
+  sentAt: number;
+  /** Create revision of the key that hangs on it. */
+  epoch: number;
+  /** Mono time since which no other key of the name is older. */
+  firstSince?: number;
+  /** Mono time at which the store said that it is gone. */
+  lostAt?: number;
+}
+
+/** A singleton's key in the store. */
+export interface SeenSingleton {
+  name: string;
+  epoch: number;
+  lease: string;
 }
 
 /** What the agent remembers of a claimed job between plans. */
@@ -86,6 +108,10 @@ export interface JobRecord {
   withdrawn?: { revision?: number; at: number };
   termAt?: number;
   killAt?: number;
+  /** Of a singleton. */
+  lease?: Lease;
+  /** Its container is being ended because its lease is not held. */
+  fenced?: boolean;
   /** The claim is deleted and credited; the informer has not told yet. */
   released: boolean;
 }
@@ -102,7 +128,14 @@ export interface HostState {
   /** The store was restored or emptied: nothing is stopped until an operator confirms. */
   adoptMode: boolean;
   /** Complete lists of these were seen in this life of the agent. */
-  listed: { instances: boolean; statuses: boolean; consumers: boolean; omnis: boolean; volumes: boolean };
+  listed: {
+    instances: boolean;
+    statuses: boolean;
+    consumers: boolean;
+    omnis: boolean;
+    volumes: boolean;
+    singletons: boolean;
+  };
   /** Docker answered our last list. */
   dockerUp: boolean;
   claims: Mirror<Claim>;
@@ -119,6 +152,8 @@ export interface HostState {
   volumesBusy: Set<string>;
   /** Mono time of our own last change of a volume: an older list does not overrule it. */
   volumesTouched: Map<string, number>;
+  /** Keys of all singletons of the grid. */
+  singletons: Map<string, SeenSingleton>;
   templates: Map<string, JobTemplate>;
   containers: Map<string, SeenContainer>;
   jobs: Map<string, JobRecord>;
@@ -137,7 +172,14 @@ export const emptyState = (host: HostState['host'], bootedAt = 0): HostState => 
   claimsFrom: 'none',
   diskStartsAt: 0,
   adoptMode: false,
-  listed: { instances: false, statuses: false, consumers: false, omnis: false, volumes: false },
+  listed: {
+    instances: false,
+    statuses: false,
+    consumers: false,
+    omnis: false,
+    volumes: false,
+    singletons: false,
+  },
   dockerUp: false,
   claims: new Mirror(),
   instances: new Mirror(),
@@ -149,6 +191,7 @@ export const emptyState = (host: HostState['host'], bootedAt = 0): HostState => 
   volumesListed: false,
   volumesBusy: new Set(),
   volumesTouched: new Map(),
+  singletons: new Map(),
   templates: new Map(),
   containers: new Map(),
   jobs: new Map(),

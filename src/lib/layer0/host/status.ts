@@ -1,8 +1,10 @@
 // A job's status as the agent reports it, derived from what it knows.
+import { keys } from '../../api/keys.js';
 import { canonicalJson } from '../../api/template.js';
 import type { Claim, JobState, JobStatus, JobTemplate } from '../../api/job.js';
 import { waitsForAttach } from './attach-wait.js';
 import { publishedAddresses } from './ports.js';
+import { isOver, startsOnce } from './restart.js';
 import { isRunning, type HostState, type JobRecord, type Now, type SeenContainer } from './state.js';
 
 /** What a status is derived from. */
@@ -21,7 +23,7 @@ export interface StatusInput {
 export const isExamined = (record: JobRecord, current: SeenContainer | undefined): boolean =>
   current !== undefined && record.exit?.container === current.id;
 
-const endedOneOff = (record: JobRecord): JobState =>
+const endedForGood = (record: JobRecord): JobState =>
   record.exit?.code === 0 && record.exit.container !== undefined ? 'done' : 'failed';
 
 const isRunningState = (at: JobState): boolean => at === 'starting' || at === 'up' || at === 'unhealthy';
@@ -38,15 +40,15 @@ const stateOf = (input: StatusInput, reported: JobStatus | undefined): JobState 
     return reported && isRunningState(reported.state) ? undefined : 'starting';
   }
   if (waitsForAttach(template, current)) return 'starting';
-  if (template?.kind === 'oneoff') {
+  if (template && (startsOnce(template) || isOver(template, record.exit, reported?.state))) {
     // How it ended was told by an agent before us, which saw it.
     const told = reported?.state === 'done' || reported?.state === 'failed';
     if (told && !current && !record.exit) return undefined;
-    if (current ? isExamined(record, current) : record.starts > 0) return endedOneOff(record);
+    if (current ? isExamined(record, current) : record.starts > 0) return endedForGood(record);
   }
   if (record.imageMissing) return record.exit && record.restartAt ? 'crashed' : 'pulling';
   if (current ? isExamined(record, current) : record.exit) return 'crashed';
-  return undefined;
+  return template?.kind === 'singleton' && !current ? 'pending' : undefined;
 };
 
 const reasonOf = (input: StatusInput, at: JobState): string | undefined => {
@@ -54,8 +56,19 @@ const reasonOf = (input: StatusInput, at: JobState): string | undefined => {
   if (at === 'unhealthy') return record.problem;
   if (waitsForAttach(input.template, input.current)) return 'waits for its attach';
   if (at === 'starting') return record.problem ?? record.exit?.reason;
+  if (at === 'pending') return turnOf(input);
   if (at === 'failed' && !record.exit) return 'its container is gone';
   return at === 'crashed' || at === 'failed' ? record.exit?.reason : undefined;
+};
+
+/** What a singleton waits for. */
+const turnOf = ({ state, record }: StatusInput): string => {
+  const own = state.singletons.get(keys.singleton(state.host.name, record.job));
+  const before = [...state.singletons].filter(
+    ([, key]) => own && key.name === own.name && key.epoch < own.epoch,
+  );
+  const jobs = before.map(([key]) => key.slice(key.lastIndexOf('/') + 1));
+  return jobs.length > 0 ? `waits for the end of ${jobs.join(', ')}` : 'waits for its lease';
 };
 
 /**
