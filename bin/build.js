@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Builds dist/: commands for oclif, the appliances' bundle with all it needs, and the command manifest.
+// Builds dist/: commands for oclif, the appliances' bundle with all it needs, sdutil, and the command manifest.
 import { execFileSync } from 'node:child_process';
 import { cp, mkdir, rm } from 'node:fs/promises';
 import { readdirSync } from 'node:fs';
@@ -59,6 +59,22 @@ export async function build() {
   });
   // etcd3 reads its protocol files from `../proto` of where its code lies: the folder beside `chunks`.
   await cp(join(root, 'node_modules/etcd3/proto'), join(dist, 'appliance/proto'), { recursive: true });
+  // One file that needs nothing but Node: it goes into images of others.
+  await esbuild.build({
+    absWorkingDir: root,
+    bundle: true,
+    platform: 'node',
+    format: 'cjs',
+    target: 'node20',
+    minify: true,
+    keepNames: true,
+    logLevel: 'warning',
+    entryPoints: ['src/sdutil.ts'],
+    outfile: join(dist, 'sdutil/sdutil.cjs'),
+  });
+  await cp(join(root, 'templates/sdutil/sdutil'), join(dist, 'sdutil/sdutil'));
+  // The agents bring it to their hosts.
+  await cp(join(dist, 'sdutil'), join(dist, 'appliance/sdutil'), { recursive: true });
   execFileSync(process.execPath, [join(root, 'node_modules/oclif/bin/run.js'), 'manifest', root], {
     cwd: root,
     stdio: ['ignore', 'ignore', 'inherit'],

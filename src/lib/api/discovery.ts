@@ -2,9 +2,6 @@
 import { z } from 'zod';
 import { HostName, ServiceName } from './names.js';
 
-/** Times of what programs register by themselves, ms: how long it lives without news of them, and how often they tell. */
-export const registrationTimes = { ttlMs: 10_000, heartbeatMs: 5_000 } as const;
-
 /** One instance of a service. */
 export const ServiceInstance = z.object({
   /** Id of its job; `JOB.PORT` or `host.PORT` for what a program has registered by itself. */

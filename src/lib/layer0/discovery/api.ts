@@ -1,13 +1,8 @@
 // Discovery's HTTP routes: reading for whoever may call at all, registering and standing for election for programs.
 import { Hono, type Context } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
-import {
-  RegisterRequest,
-  registrationTimes,
-  StandRequest,
-  type Election,
-  type Registration,
-} from '../../api/discovery.js';
+import { RegisterRequest, StandRequest, type Election, type Registration } from '../../api/discovery.js';
+import { registrationTimes } from '../../api/discovery-times.js';
 import { FlynnError } from '../../api/errors.js';
 import type { Instance } from '../../api/grid.js';
 import { keys } from '../../api/keys.js';

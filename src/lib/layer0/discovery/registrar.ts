@@ -1,5 +1,5 @@
 // Keys that hang on a lease each, for programs that register by themselves: made, renewed with their news, let go.
-import { registrationTimes } from '../../api/discovery.js';
+import { registrationTimes } from '../../api/discovery-times.js';
 import { FlynnError, isFlynnError } from '../../api/errors.js';
 import type { Store } from '../../store/port.js';
 import type { Log } from '../../util/log.js';

@@ -1,5 +1,5 @@
 // The host appliance: wires the agent to etcd, Docker, disk and network, and serves its two ports.
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { ports } from '../../api/grid.js';
 import { configDirs, hostPaths, type ApplianceConfig } from '../../appliance/config.js';
 import { ApplianceClients } from '../../appliance/client.js';
@@ -19,6 +19,7 @@ import { openDiscovery } from './discovery.js';
 import { serveHealth } from './health-port.js';
 import { fileCopy } from './disk.js';
 import { membersFile, startFirewall } from './firewall/index.js';
+import { granting } from './grants.js';
 import { controlAddresses, followHostInfos } from './host-infos.js';
 import { listen } from './listen.js';
 import { holdLease, refreshInfo } from './presence.js';
@@ -26,6 +27,10 @@ import { networkProbe } from './probe.js';
 import { startRegistryForward } from './registry-forward.js';
 import { registryHosts } from './registry-hosts.js';
 import { emptyState } from './state.js';
+import { bringTool } from './tool.js';
+
+/** Lies beside the appliances' bundle. */
+const ownTool = { dir: join(dirname(process.argv[1] ?? ''), 'sdutil'), node: process.execPath };
 
 /** Runs the agent until the process is told to end; containers go on as they are. */
 export async function runHost(config: ApplianceConfig): Promise<void> {
@@ -56,7 +61,11 @@ export async function runHost(config: ApplianceConfig): Promise<void> {
   const discovery = await openDiscovery({ state, store, docker, bridge, clock, rng, log, dir: data }, stop);
   const agent = new HostAgent({
     state,
-    grant: async (job, template) => ({ env: await discovery.grant(job, template), mounts: [], dns: [] }),
+    grant: granting({
+      discovery: discovery.grant,
+      tool: () => bringTool(join(dirname(data), 'sdutil'), ownTool),
+      resolvers: () => Promise.resolve([]),
+    }),
     store,
     docker,
     sampi: { transact, releaseClaim },
