@@ -68,6 +68,7 @@ export const fakeClock = (startMs = Date.UTC(2030, 0, 1)): FakeClock => {
       again();
       return () => cancel();
     },
+    soon: (fn) => void setImmediate(fn),
     advance,
     advanceUntil: async (condition, maxMs, stepMs = 50) => {
       await settle();

@@ -13,6 +13,8 @@ export interface Clock {
   after(ms: number, fn: () => void): () => void;
   /** Calls `fn` every `ms` milliseconds; the returned function ends that. */
   every(ms: number, fn: () => void): () => void;
+  /** Calls `fn` once when everything that can go on now has done so, and before any time passes. */
+  soon(fn: () => void): void;
 }
 
 /** Sleep built on `after`: shared by every clock. */
@@ -51,4 +53,6 @@ export const systemClock: Clock = {
     const timer = setInterval(fn, Math.min(Math.max(1, ms), MAX_TIMER_MS));
     return () => clearInterval(timer);
   },
+  // Not a microtask: work that calls for itself again must not keep the process from everything else.
+  soon: (fn) => void setImmediate(fn),
 };

@@ -9,6 +9,7 @@ import type { SavedState } from '../../../src/lib/layer1/router/disk.js';
 import { beginHold, settleMs, withHold } from '../../../src/lib/layer1/router/hold.js';
 import { buildTable, type Desired, type Table } from '../../../src/lib/layer1/router/state.js';
 import { Syncer, type View } from '../../../src/lib/layer1/router/syncer.js';
+import { seededRng } from '../../../src/lib/util/rng.js';
 import { silentLog } from '../../../src/lib/util/log.js';
 import { fakeClock } from '../../fakes/clock.js';
 import { fakeEtcd } from '../../fakes/store.js';
@@ -192,7 +193,7 @@ describe('ConsumerRecord', () => {
     const etcd = fakeEtcd(clock);
     const store = etcd.client();
     const stop = new AbortController();
-    const record = new ConsumerRecord({ store, clock, log: silentLog, host: 'a' });
+    const record = new ConsumerRecord({ store, clock, log: silentLog, rng: seededRng(1), host: 'a' });
     const done = record.run(stop.signal);
     await clock.advance(10);
     expect(await store.get(keys.consumer('*', 'a'))).toBeUndefined();
@@ -223,7 +224,7 @@ describe('ConsumerRecord', () => {
     const clock = fakeClock();
     const store = fakeEtcd(clock).client();
     const stop = new AbortController();
-    const record = new ConsumerRecord({ store, clock, log: silentLog, host: 'a' });
+    const record = new ConsumerRecord({ store, clock, log: silentLog, rng: seededRng(1), host: 'a' });
     const done = record.run(stop.signal);
     await clock.advance(1_000);
     const publish = () =>
@@ -248,7 +249,7 @@ describe('ConsumerRecord', () => {
     const clock = fakeClock();
     const store = fakeEtcd(clock).client();
     const stop = new AbortController();
-    const record = new ConsumerRecord({ store, clock, log: silentLog, host: 'a' });
+    const record = new ConsumerRecord({ store, clock, log: silentLog, rng: seededRng(1), host: 'a' });
     const done = record.run(stop.signal);
     record.publish({ applied: 1, draining: {}, suspects: new Map() });
     await clock.advance(100);

@@ -102,8 +102,7 @@ export class HostAgent {
   kick(): void {
     if (this.scheduled || this.over.signal.aborted) return;
     this.scheduled = true;
-    // Not a microtask: a plan that finds work for ever must not keep the process from everything else.
-    setImmediate(() => this.tick());
+    this.deps.clock.soon(() => this.tick());
   }
 
   private tick(): void {

@@ -2,6 +2,8 @@
 import { isFlynnError } from '../../api/errors.js';
 import { hostOfJob } from '../../api/names.js';
 import type { ContainerInfo, ContainerSpec, ContainerSummary, Docker } from '../../docker/port.js';
+import type { Clock } from '../../util/clock.js';
+import { deadline } from '../../util/signal.js';
 import { tailLines } from './exit.js';
 import { labels } from './spec.js';
 import type { Details, SeenContainer } from './state.js';
@@ -55,15 +57,22 @@ export const detailsOf = (info: ContainerInfo): Details => ({
 const maxTailLine = 400;
 
 /** The last lines of a container's output; none when they cannot be read. */
-export const readTail = async (docker: Docker, id: string, signal?: AbortSignal): Promise<string[]> => {
+export const readTail = async (
+  docker: Docker,
+  clock: Pick<Clock, 'after'>,
+  id: string,
+  signal?: AbortSignal,
+): Promise<string[]> => {
   const lines: string[] = [];
-  const bound = AbortSignal.any([AbortSignal.timeout(3_000), ...(signal ? [signal] : [])]);
+  const bound = deadline(clock, 3_000, signal, 'reading the last lines');
   try {
-    for await (const { line } of docker.containers.logs(id, { tail: tailLines, signal: bound })) {
+    for await (const { line } of docker.containers.logs(id, { tail: tailLines, signal: bound.signal })) {
       lines.push(line.length > maxTailLine ? `${line.slice(0, maxTailLine)}…` : line);
     }
   } catch (error) {
     lines.push(`(its output cannot be read: ${error instanceof Error ? error.message : String(error)})`);
+  } finally {
+    bound.clear();
   }
   return lines.slice(-tailLines);
 };

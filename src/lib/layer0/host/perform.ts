@@ -174,12 +174,12 @@ export class Performer {
   }
 
   private async inspect({ container, tail }: Of<'inspect'>, signal: AbortSignal): Promise<void> {
-    const { docker, state } = this.deps;
+    const { docker, state, clock } = this.deps;
     try {
       const info = await docker.containers.inspect(container, { signal });
       const details = detailsOf(info);
       if (tail && !isRunning(info) && info.exitCode !== 0) {
-        details.tail = await readTail(docker, container, signal);
+        details.tail = await readTail(docker, clock, container, signal);
       }
       reduce.inspected(state, container, { state: info.state, details }, this.now());
     } catch (error) {

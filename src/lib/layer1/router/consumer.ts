@@ -5,11 +5,13 @@ import { keepSession, type Session } from '../../store/session.js';
 import type { Store } from '../../store/port.js';
 import type { Clock } from '../../util/clock.js';
 import type { Log } from '../../util/log.js';
+import type { Rng } from '../../util/rng.js';
 
 export interface ConsumerRecordOptions {
   store: Pick<Store, 'grant' | 'keepAliveOnce' | 'revoke' | 'put' | 'delete'>;
   clock: Clock;
   log: Log;
+  rng: Rng;
   host: string;
 }
 
@@ -43,11 +45,12 @@ export class ConsumerRecord {
 
   /** Holds the lease until the signal is aborted, then ends it and the record with it. */
   async run(signal: AbortSignal): Promise<void> {
-    const { store, clock, log } = this.options;
+    const { store, clock, log, rng } = this.options;
     await keepSession({
       store,
       clock,
       log,
+      rng,
       ttlSeconds,
       signal,
       onOpen: (session) => {

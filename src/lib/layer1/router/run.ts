@@ -12,9 +12,11 @@ import { createInformer } from '../../store/informer.js';
 import type { Store } from '../../store/port.js';
 import { systemClock, type Clock } from '../../util/clock.js';
 import type { Log } from '../../util/log.js';
+import { cryptoRng, type Rng } from '../../util/rng.js';
+import type { RouterBackend } from './backend.js';
 import { maxconnFor, routerFiles, type RouterSettings } from './config.js';
 import { ConsumerRecord } from './consumer.js';
-import { loadState, saveState } from './disk.js';
+import { loadState, saveState, type SavedState } from './disk.js';
 import { HaproxyBackend } from './haproxy.js';
 import { buildTable, parseInstance, parseRoute } from './state.js';
 import { Syncer, type View } from './syncer.js';
@@ -52,17 +54,34 @@ export interface RouterOptions {
   clock: Clock;
   log: Log;
   binary?: string;
+  rng?: Rng;
   /** Tells which hosts are silent; the real prober when left out. */
   prober?: Pick<HostProber, 'start' | 'suspects' | 'onChange'>;
+  /** What carries the traffic; HAProxy when left out. */
+  backend?: RouterBackend;
+  /** Where the last state is kept; a file below the settings' directory when left out. */
+  copy?: StateCopy;
+}
+
+/** Where a router keeps its last state. */
+export interface StateCopy {
+  load(): Promise<SavedState | undefined>;
+  save(state: SavedState, durable: boolean): Promise<void>;
+}
+
+/** The state in a file below that directory, which is made. */
+async function stateFile(dir: string, log: Log): Promise<StateCopy> {
+  const path = routerFiles(dir).state;
+  await mkdir(dir, { recursive: true, mode: 0o700 });
+  return { load: () => loadState(path, log), save: (state, durable) => saveState(path, state, durable) };
 }
 
 /** The router with its parts handed in; resolves after the signal, when the consumer record is gone. */
 export async function followRoutes(options: RouterOptions, signal: AbortSignal): Promise<void> {
-  const { store, settings, clock, log, host } = options;
-  const statePath = routerFiles(settings.dir).state;
-  await mkdir(settings.dir, { recursive: true, mode: 0o700 });
+  const { store, settings, clock, log, host, rng = cryptoRng } = options;
+  const copy = options.copy ?? (await stateFile(settings.dir, log));
   const onRegress = (): void => syncer.regressed();
-  const common = { store, clock, log };
+  const common = { store, clock, log, rng };
   const routes = createInformer({ ...common, prefix: keys.routes, parse: parseRoute, onRegress });
   const instances = createInformer({ ...common, prefix: keys.instances, parse: parseInstance, onRegress });
   const hosts = createInformer({ ...common, prefix: keys.hosts, parse: parseHost });
@@ -83,18 +102,18 @@ export async function followRoutes(options: RouterOptions, signal: AbortSignal):
     return known;
   };
 
-  const consumer = new ConsumerRecord({ store, clock, log, host });
+  const consumer = new ConsumerRecord({ store, clock, log, rng, host });
   const prober: Pick<HostProber, 'start' | 'suspects' | 'onChange'> =
     options.prober ?? new HostProber({ hosts: () => syncer.hosts(), clock, self: host });
   const syncer: Syncer = new Syncer({
-    backend: new HaproxyBackend({ settings, clock, log, binary: options.binary }),
+    backend: options.backend ?? new HaproxyBackend({ settings, clock, log, binary: options.binary }),
     view,
     revision: () => instances.revision,
     suspects: () => prober.suspects(),
     publish: (state) => consumer.publish(state),
     withdraw: () => consumer.withdraw(),
-    save: (state, durable) => saveState(statePath, state, durable),
-    last: await loadState(statePath, log),
+    save: (state, durable) => copy.save(state, durable),
+    last: await copy.load(),
     clock,
     log,
   });
