@@ -132,7 +132,23 @@ export class Mvcc {
   /** Changes from a revision on; undefined when some of them are compacted. */
   changesFrom(revision: number): Change[] | undefined {
     if (revision < this.compacted) return undefined;
-    return this.#history.filter((c) => c.revision >= revision);
+    let at = this.#history.length;
+    while (at > 0 && (this.#history[at - 1] as Change).revision >= revision) at -= 1;
+    return this.#history.slice(at);
+  }
+
+  /** A store of its own that holds what this one holds now, without the history. */
+  snapshot(): Mvcc {
+    const copy = new Mvcc(this.historyLimit);
+    copy.revision = this.revision;
+    copy.compacted = this.revision;
+    for (const key of this.#sorted) {
+      const entry = this.get(key);
+      if (!entry) continue;
+      copy.#versions.set(key, [{ revision: entry.modRevision, entry }]);
+      copy.#sorted.push(key);
+    }
+    return copy;
   }
 
   /** Forgets what came before a revision. */

@@ -186,6 +186,16 @@ describe('the end of a container', () => {
     w.verdict(job, 'up');
     expect(kinds(w.settle())).toEqual(['register', 'status']);
   });
+
+  it('given an instance that somebody else withdrew, then it is offered again after a pause, not in a fight', () => {
+    const w = upWorld();
+    reduce.instanceGone(w.state, instanceKey, ++w.revision, w.now, true);
+    expect(kinds(w.plan())).not.toContain('register');
+    w.pass(4_999);
+    expect(kinds(w.plan())).not.toContain('register');
+    w.pass(1);
+    expect(kinds(w.plan())).toContain('register');
+  });
 });
 
 describe('stopping', () => {

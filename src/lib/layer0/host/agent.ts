@@ -61,6 +61,8 @@ export class HostAgent {
     const { state, clock } = this.deps;
     const end = (): void => this.over.abort(signal.reason);
     if (signal.aborted) return;
+    // One listener per informer and per action under way: many, and each taken away when it ends.
+    setMaxListeners(0, this.over.signal);
     signal.addEventListener('abort', end, { once: true });
     const copy = await this.deps.disk.load();
     if (copy) seedFrom(state, copy, clock.mono() + diskGraceMs);

@@ -123,7 +123,7 @@ export const startFeeds = (deps: FeedDeps, signal: AbortSignal): Feeds => {
   mirrored(
     instances,
     state.instances,
-    (key, revision) => instanceGone(state, key, revision, { mono: clock.mono(), wall: clock.now() }),
+    (key, revision) => instanceGone(state, key, revision, { mono: clock.mono(), wall: clock.now() }, true),
     deps.changed,
   );
   const statusNews = (): void => {

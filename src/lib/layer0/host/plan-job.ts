@@ -30,6 +30,11 @@ export type StartAction = Extract<Action, { do: 'start' }>;
 const defaultStopTimeoutMs = 30_000;
 /** A container that outlives SIGKILL (a blocked disk) gets another one this often, ms. */
 const killAgainMs = 5_000;
+/**
+ * An instance that somebody else withdrew is offered again after this, ms. A leader that holds this host for lost
+ * withdraws it each time: without the pause the two would write against each other as fast as the store lets them.
+ */
+const offerAgainMs = 5_000;
 
 /**
  * Plans one job; returns the start that it is due, which the caller carries out within its limit.
@@ -102,6 +107,8 @@ const registration = (draft: Draft, it: JobInPlan): void => {
   if (running && record.verdict === 'up') {
     const wanted = template && instanceOf(template, it.claim, state.host.address);
     if (!template?.service || !wanted || (instance && sameInstance(instance.value, wanted))) return;
+    const offerAt = instance || !record.withdrawn?.byOther ? 0 : record.withdrawn.at + offerAgainMs;
+    if (offerAt > draft.now.mono) return draft.wake(offerAt);
     const key = keys.instance(state.host.name, template.service.name, job);
     draft.emit({ do: 'register', job, key, instance: wanted });
     return;

@@ -232,10 +232,16 @@ export const instancePut = (state: HostState, key: string, instance: Instance, r
 };
 
 /** An instance record is gone, whoever deleted it: its consumers have to let go of it before the job is stopped. */
-export const instanceGone = (state: HostState, key: string, revision: number, now: Now): void => {
+export const instanceGone = (
+  state: HostState,
+  key: string,
+  revision: number,
+  now: Now,
+  byOther = false,
+): void => {
   if (!state.instances.remove(key, revision)) return;
   const record = state.jobs.get(key.slice(key.lastIndexOf('/') + 1));
-  if (record) record.withdrawn = { revision, at: now.mono };
+  if (record) record.withdrawn = { revision, at: now.mono, ...(byOther ? { byOther } : {}) };
 };
 
 /** The claim was released; the informer will tell. */

@@ -104,8 +104,8 @@ export interface JobRecord {
   restartAt?: Now;
   /** The image is not on this host. */
   imageMissing: boolean;
-  /** When its instance was withdrawn, and at which revision (unknown after a restart of the agent). */
-  withdrawn?: { revision?: number; at: number };
+  /** When its instance was withdrawn, and at which revision (unknown after a restart of the agent); `byOther`: not by us. */
+  withdrawn?: { revision?: number; at: number; byOther?: boolean };
   termAt?: number;
   killAt?: number;
   /** Of a singleton. */
