@@ -56,6 +56,7 @@ interface HostAccount {
 /** Routers are waited for so long, ms (RULES 5), and a new consumer is known to every agent after this. */
 const drainCapMs = 9_500;
 const knownMs = 30_000;
+const majorityMs = 30_000;
 /** Time after which a container that was healthy when it was last asked may be registered no more. */
 const staleMs = 30_000;
 
@@ -76,7 +77,10 @@ export class Checker implements DockerListener {
   private readonly readyAt = new Map<string, number>();
   private readonly consumers = new Map<string, number>();
   private readonly elections = new Map<string, { actor: string; born: number }>();
+  /** Everybody who ever stood for election, by key. */
+  private readonly candidates = new Map<string, string>();
   private readonly starts = new Map<string, number>();
+  private lostMarks: { host: string; actor: string; at: number }[] = [];
   private lastAct = 0;
   private lastEpoch = 0;
   private dirty = new Set<string>();
@@ -124,8 +128,10 @@ export class Checker implements DockerListener {
           break;
         case 'elections':
           if (event.type === 'delete') this.elections.delete(key);
-          else if (key.startsWith('elections/controller/'))
+          else if (key.startsWith('elections/controller/')) {
+            this.candidates.set(key, actor);
             this.elections.set(key, { actor, born: event.entry.createRevision });
+          }
           break;
         case 'events':
           if (event.type === 'put' && event.entry.value.includes('"type":"host.')) this.ledBy(actor, key);
@@ -161,6 +167,7 @@ export class Checker implements DockerListener {
         this.fail('placed-once', `${job} was booked before and is booked again, by ${actor}`);
       if (!this.everClaimed.has(job)) this.everClaimed.set(job, claim);
       if (claim.w === 'stop') this.stopSaid.add(job);
+      if (claim.w === 'lost' && before?.w !== 'lost') this.declaredLost(host, actor);
     } else {
       for (const it of account.running.values())
         if (it.job === job && actor.startsWith('agent:'))
@@ -168,6 +175,22 @@ export class Checker implements DockerListener {
     }
     this.dirty.add(host);
     if (actor.startsWith('sampi for controller:')) this.ledBy(actor, key);
+  }
+
+  /** RULES 9: within 30 s, one leader declares at most half of the hosts lost. */
+  private declaredLost(host: string, actor: string): void {
+    const { now } = this.world.timeline;
+    const marks = this.lostMarks.filter((mark) => mark.actor === actor && now - mark.at <= majorityMs);
+    marks.push({ host, actor, at: now });
+    this.lostMarks = marks;
+    const lost = new Set(marks.map((mark) => mark.host).filter((name) => this.hasLost(name)));
+    const all = [...this.world.registered()].length;
+    if (lost.size * 2 > all)
+      this.fail('majority', `${[...lost].join(', ')} of ${all} hosts are declared lost`);
+  }
+
+  private hasLost(host: string): boolean {
+    return [...this.account(host).claims.values()].some(({ w }) => w === 'lost');
   }
 
   private bookChanged(key: string, value: string | undefined): void {
@@ -232,6 +255,8 @@ export class Checker implements DockerListener {
     const writer = actor.replace(/^sampi for /, '');
     let leader: { actor: string; born: number } | undefined;
     for (const item of this.elections.values()) if (!leader || item.born < leader.born) leader = item;
+    // A snapshot may hold the key of an older, dead leader beside that of the one whose guard still holds.
+    if (this.restored && [...this.elections.values()].some((item) => item.actor === writer)) return;
     if (leader?.actor !== writer)
       this.fail('fenced', `${writer} wrote ${key} as leader, and ${leader?.actor ?? 'nobody'} leads`);
   }
@@ -272,9 +297,8 @@ export class Checker implements DockerListener {
         account.used.c += claim.c;
       } else if (key.endsWith('/book')) this.bookChanged(key, value);
       else if (key.startsWith(keys.instances)) this.registered.set(key.slice(key.lastIndexOf('/') + 1), key);
-      // Whose candidacy it was is not known: it expires by itself, and no write passes by it.
       else if (key.startsWith('elections/controller/'))
-        this.elections.set(key, { actor: 'somebody before the restore', born: createRevision });
+        this.elections.set(key, { actor: this.candidates.get(key) ?? 'nobody known', born: createRevision });
     }
     this.dirty.clear();
   }

@@ -7,7 +7,7 @@ import type { Process } from './process.js';
 
 /** The resource that leaders write to, with their epoch. */
 export const cronKey = 'sim/cron';
-const actEveryMs = 400;
+const actEveryMs = 200;
 
 /** Starts a candidate; everything ends with its process. */
 export const startCron = (host: SimHost, process: Process): void => {
@@ -22,6 +22,8 @@ export const startCron = (host: SimHost, process: Process): void => {
         await clock.sleep(actEveryMs);
         if (!leadership.isLeader()) continue;
         checker.acted(leadership.epoch);
+        // Work between the look and the write, in which the term may end.
+        await clock.sleep(300 * rng.next());
         const then = [{ op: 'put' as const, key: cronKey, value: String(leadership.epoch) }];
         await fencedTxn(store, [leadership.guard()], { compare: [], then }).catch(() => undefined);
       }

@@ -98,6 +98,8 @@ export class Faults {
 const durations: Record<string, [number, number]> = {
   'host crash': [3_000, 40_000],
   'host frozen': [500, 25_000],
+  'leader frozen at work': [8_000, 25_000],
+  'most hosts gone': [5_000, 20_000],
   'cut off': [1_000, 25_000],
   'cut off one way': [1_000, 20_000],
   'dockerd crash': [500, 10_000],
@@ -154,10 +156,40 @@ const faults: Record<string, Fault> = {
       f.world.changed();
     };
   },
+  'leader frozen at work': ({ world, rng }) => {
+    let frozen: SimHost | undefined;
+    world.atWork = (host) => {
+      if (frozen || rng.next() < 0.5) return;
+      world.atWork = undefined;
+      frozen = host;
+      host.frozen = true;
+      world.changed();
+    };
+    return () => {
+      world.atWork = undefined;
+      if (!frozen?.frozen) return;
+      world.timeline.thaw(frozen);
+      world.changed();
+    };
+  },
   'cut off': (f) => cutBetween(f, ...f.sides(), true),
   'cut off one way': (f) => {
     const [some, others] = f.sides();
     return f.rng.next() < 0.5 ? cutBetween(f, some, others, false) : cutBetween(f, others, some, false);
+  },
+  'most hosts gone': (f) => {
+    const hosts = [...f.world.hosts.values()].filter(({ up, frozen, removed }) => up && !frozen && !removed);
+    const controls = hosts.filter(({ control }) => control);
+    const gone = hosts.filter(({ control }) => !control);
+    if (controls.length * 2 > f.world.members.length + 1 && controls[2]) gone.push(controls[2]);
+    if (gone.length * 2 <= hosts.length) return undefined;
+    const gones = new Set(gone);
+    return cutBetween(
+      f,
+      gone,
+      hosts.filter((host) => !gones.has(host)),
+      true,
+    );
   },
   'dockerd crash': (f) => {
     const host = f.host();
@@ -176,7 +208,7 @@ const faults: Record<string, Fault> = {
     return () => void (net.slowness = 1);
   },
   'lossy network': ({ world: { net }, rng }) => {
-    net.loss = 0.02 + 0.2 * rng.next();
+    net.loss = 0.05 + 0.3 * rng.next();
     net.twice = 0.3 * rng.next();
     return () => void (net.loss = net.twice = 0);
   },
@@ -188,7 +220,8 @@ const faults: Record<string, Fault> = {
     const host = f.host();
     if (!host) return undefined;
     const live = [...host.clients].filter((client) => client.alive);
-    const client = pick(f.rng, live);
+    const ofSampi = live.filter(({ actor }) => actor.startsWith('sampi:'));
+    const client = pick(f.rng, f.rng.next() < 0.5 && ofSampi.length > 0 ? ofSampi : live);
     if (!client) return undefined;
     client.faults.lostAnswers = 1 + randomInt(f.rng, 3);
     return () => void (client.faults.lostAnswers = 0);

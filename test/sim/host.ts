@@ -52,6 +52,8 @@ export class SimHost implements Node {
   held: Node['held'] = [];
   /** Ready to be put back into the cluster or gone for good. */
   removed = false;
+  /** Its records are written. */
+  joined = false;
   readonly docker: SimDocker;
   readonly processes = new Map<ProcessKind, Process>();
   readonly clients = new Set<SimStore>();

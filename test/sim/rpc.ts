@@ -5,6 +5,7 @@ import { FlynnError, isFlynnError } from '../../src/lib/api/errors.js';
 import { JobTemplate } from '../../src/lib/api/job.js';
 import { TransactionRequest } from '../../src/lib/api/sampi.js';
 import { putTemplate, transact } from '../../src/lib/layer0/sampi/index.js';
+import type { SimHost } from './host.js';
 import type { Process } from './process.js';
 import type { World } from './world.js';
 
@@ -25,6 +26,7 @@ const serve = (
     return Promise.reject(new FlynnError({ code: 'unreachable', message: `no sampi at ${address}` }));
   const { process } = copy;
   const store = copy.store.as(`sampi for ${caller}`);
+  if (caller.startsWith('controller:')) world.atWork?.(process.machine as SimHost);
   if (path === '/v1/transactions')
     return transact(store, TransactionRequest.parse(body), { clock: process.clock, rng: process.rng });
   return putTemplate(store, JobTemplate.parse(body));

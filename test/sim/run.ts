@@ -16,6 +16,8 @@ export interface RunOptions {
   changeGapMs?: number;
   /** Has the store put back to an older snapshot once. */
   restore?: boolean;
+  /** Only these faults; all of them when left out. */
+  kinds?: readonly string[];
   onLog?: (line: string) => void;
 }
 
@@ -49,7 +51,7 @@ export const runSeed = async (options: RunOptions): Promise<RunResult> => {
   process.on('unhandledRejection', onBug);
   try {
     const work = new Work(world, changeGapMs);
-    const faults = new Faults(world, work, faultGapMs);
+    const faults = new Faults(world, work, faultGapMs, options.kinds);
     world.bootstrap().catch(onBug);
     await timeline.run(warmUpMs, broken);
     work.start();

@@ -59,8 +59,11 @@ export class SimEtcd {
 
   /** Time that a write takes between its arrival at a member and its commit, ms. */
   commitDelay(member: Member): number {
-    const hops = member === this.leader ? 2 : 4;
-    return figures.fsync + hops * this.net.delay(member.machine, member.machine);
+    const { net, leader } = this;
+    if (!leader) return figures.fsync;
+    const there = member === leader ? 0 : 2 * net.delay(member.machine, leader.machine);
+    const other = this.members.find((m) => m !== leader) ?? leader;
+    return figures.fsync + there + 2 * net.delay(leader.machine, other.machine);
   }
 
   /** Calls back after every change; the returned function ends that. */

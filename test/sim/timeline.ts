@@ -35,12 +35,17 @@ export interface Scheduling {
 const epoch = Date.UTC(2030, 0, 1);
 /** The process is given a moment after this many events: messages of workers and signals would starve otherwise. */
 const breath = 20_000;
+/** Events at one moment that are as good as endless. */
+const endless = 200_000;
 
 /** The queue of all events of one run. */
 export class Timeline implements Scheduling {
   now = 0;
   /** Events carried out. */
   count = 0;
+  /** Told when something asks for itself again at once, for ever. */
+  onEndless: (message: string) => void = () => undefined;
+  private moment = 0;
   private readonly heap: Event[] = [];
   private order = 0;
 
@@ -82,7 +87,13 @@ export class Timeline implements Scheduling {
           if (this.now < until && !stop()) this.now = until;
           return resolve();
         }
-        if (event.at > this.now) this.now = event.at;
+        if (event.at > this.now) {
+          this.now = event.at;
+          this.moment = this.count;
+        } else if (this.count - this.moment > endless) {
+          this.onEndless(`time stands still at ${this.now} ms: ${endless} events and no end`);
+          return resolve();
+        }
         this.count += 1;
         event.fn();
         if (this.count % breath === 0) setImmediate(step);

@@ -1,5 +1,4 @@
 // What people and schedulers want of a simulated cluster: apps through the controllers' API, jobs through Sampi.
-import { keys } from '../../src/lib/api/keys.js';
 import { isFlynnError } from '../../src/lib/api/errors.js';
 import { ports } from '../../src/lib/api/grid.js';
 import { TransactionAnswer, type ClaimRequestInput, type TransactionInput } from '../../src/lib/api/sampi.js';
@@ -8,7 +7,7 @@ import { endOneOff, placeOneOff } from '../../src/lib/layer1/controller/schedule
 import { silentLog } from '../../src/lib/util/log.js';
 import { pick, randomInt, shuffle, type Rng } from '../../src/lib/util/rng.js';
 import { ulid } from '../../src/lib/util/ulid.js';
-import type { Copy, SimHost } from './host.js';
+import type { Copy } from './host.js';
 import { sampiClients } from './rpc.js';
 import type { World } from './world.js';
 
@@ -147,10 +146,17 @@ export class Work {
         health: { type: 'tcp', intervalMs: 5_000, startIntervalMs: 250, threshold: 1 },
       })
     ).hash;
-    const template = this.template;
-    const hosts = shuffle(rng, [...world.registered()]).slice(0, 1 + randomInt(rng, 3));
+    // Several at once, for the same few hosts: they race.
+    const rivals = 1 + randomInt(rng, 3);
+    const few = shuffle(rng, [...world.registered()]).slice(0, 3);
+    await Promise.all(Array.from({ length: rivals }, () => this.place(this.template ?? '', few)));
+  }
+
+  private async place(template: string, few: readonly string[]): Promise<void> {
+    const { world, rng } = this;
+    const hosts = shuffle(rng, few).slice(0, 1 + randomInt(rng, few.length));
     const now = world.operator.clock.now();
-    const resources = { memory: (64 + 64 * randomInt(rng, 5)) * MiB, cpu: 100 };
+    const resources = { memory: (rng.next() < 0.2 ? 1_200 : 64 + 64 * randomInt(rng, 5)) * MiB, cpu: 100 };
     const claim = (host: string): ClaimRequestInput => ({
       ...{ job: `${host}-${ulid(now, rng)}`, template, owner: 'tenant/x', resources },
       ...(rng.next() < 0.2 ? { fixedPorts: [31_000 + randomInt(rng, 3)] } : { ports: 1 }),
@@ -183,6 +189,9 @@ export class Work {
     const id = ulid(this.world.operator.clock.now(), this.rng);
     const answer = await this.transact({ id, hosts: { [host]: { want: [{ job, want: 'stop' }] } } });
     const outcome = answer?.hosts[host];
+    // Somebody changes their mind: a stop is final all the same.
+    if (this.rng.next() < 0.3)
+      await this.transact({ id: `${id}r`, hosts: { [host]: { want: [{ job, want: 'run' }] } } });
     if (outcome?.ok || outcome?.rejection?.constraint === 'host') this.tenant.delete(job);
   }
 
@@ -211,7 +220,7 @@ export class Work {
       ({ control, removed, up }) => !control && !removed && up,
     );
     const doomed = pick(rng, workers);
-    if (doomed && workers.length > 2 && rng.next() < 0.5) return removeHost(world, doomed);
+    if (doomed && workers.length > 2 && rng.next() < 0.5) return world.remove(doomed);
     await world.register(world.addMachine(false));
   }
 }
@@ -223,16 +232,4 @@ const copyOf = (copy: Copy, world: World, name: string): Copy['sampi'] => {
     addresses: () => readonly string[],
   ) => Copy['sampi'];
   return new Client(sampiClients(world, copy.process, name), () => addresses);
-};
-
-/** A host is gone for ever: its records go after it, as an operator removes it. */
-const removeHost = async (world: World, host: SimHost): Promise<void> => {
-  host.crash();
-  host.removed = true;
-  const prefixes = [keys.claimsAt, keys.statusAt, keys.instancesAt].map((at) => at(host.name));
-  await world.store.txn({
-    compare: [],
-    then: [...prefixes, `hosts/${host.name}/`].map((key) => ({ op: 'delete', key, prefix: true })),
-  });
-  world.changed();
 };

@@ -1,11 +1,12 @@
 // One simulated cluster: hosts on one timeline, one network and one store, and what is true of them.
 import { keys } from '../../src/lib/api/keys.js';
-import { FlynnError } from '../../src/lib/api/errors.js';
+import { FlynnError, isFlynnError } from '../../src/lib/api/errors.js';
 import type { HostInfo } from '../../src/lib/api/grid.js';
 import type { JobTemplateInput } from '../../src/lib/api/job.js';
 import { createHostBook, putTemplate } from '../../src/lib/layer0/sampi/index.js';
 import type { Endpoint } from '../../src/lib/layer0/discovery/suspicion.js';
 import { silentLog, type Log } from '../../src/lib/util/log.js';
+import { retry } from '../../src/lib/util/retry.js';
 import { randomInt, seededRng, type Rng } from '../../src/lib/util/rng.js';
 import { Checker } from './checker.js';
 import type { Behaviour } from './docker.js';
@@ -49,6 +50,8 @@ export class World {
   /** The operator's machine: its client of the store is never cut off. */
   readonly operator: Process;
   readonly store: SimStore;
+  /** Asked when a leader's transaction is about to be judged: whoever wants to freeze somebody at work does it now. */
+  atWork: ((machine: SimHost) => void) | undefined;
   private count = 0;
 
   constructor(readonly options: WorldOptions) {
@@ -56,6 +59,7 @@ export class World {
     this.net = new Net(this.timeline, this.dice());
     const controls = Math.min(options.controls ?? 3, options.hosts);
     this.checker = new Checker(this);
+    this.timeline.onEndless = (message) => this.checker.fail('no-bug', message);
     for (let i = 0; i < options.hosts; i++) this.addMachine(i < controls);
     for (const host of this.hosts.values())
       if (host.control)
@@ -174,8 +178,26 @@ export class World {
       roles: host.control ? ['control', 'etcd'] : [],
       ...{ wrapKey: 'public', cpuMillis: capacity.c, memoryBytes: capacity.m * MiB, joinedAt: 1 },
     };
-    await this.store.put(keys.hostInfo(host.name), JSON.stringify(info));
-    await createHostBook(this.store, host.name, capacity, this.operator);
+    await this.insist(() => this.store.put(keys.hostInfo(host.name), JSON.stringify(info)));
+    await this.insist(() => createHostBook(this.store, host.name, capacity, this.operator));
+    host.joined = true;
     for (const service of host.services) host.start(service);
+  }
+
+  /** A host is gone for ever: its records go after it, as an operator removes it. */
+  async remove(host: SimHost): Promise<void> {
+    host.crash();
+    host.removed = true;
+    this.changed();
+    const prefixes = [keys.claimsAt, keys.statusAt, keys.instancesAt].map((at) => at(host.name));
+    const all = [...prefixes, `hosts/${host.name}/`];
+    const then = all.map((key) => ({ op: 'delete' as const, key, prefix: true }));
+    await this.insist(() => this.store.txn({ compare: [], then }));
+  }
+
+  /** What an operator does again until it is done. */
+  private insist<T>(work: () => Promise<T>): Promise<T> {
+    const { clock, rng } = this.operator;
+    return retry(work, { clock, rng, attempts: 1_000, retryable: (error) => isFlynnError(error) });
   }
 }
