@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util';
 import { setupOrExit } from './setup.js';
 
 setupOrExit({ build: false });
-const { bundleSim, loadSim } = await import('../test/sim/bundle.js');
+const { bundleSim, loadSim, replay } = await import('../test/sim/bundle.js');
 
 const { values } = parseArgs({
   options: {
@@ -53,16 +53,7 @@ for (const seed of seeds) {
   failed += 1;
   const { invariant, message, at } = result.violation;
   console.log(`seed ${seed}: ${invariant} broken after ${(at / 1000).toFixed(3)} s: ${message}`);
-  const again = [
-    '--seed',
-    seed,
-    '--hosts',
-    hosts,
-    '--minutes',
-    minutes,
-    ...(values.restore ? ['--restore'] : []),
-  ];
-  console.log(`  npm run sim -- ${again.join(' ')}`);
+  console.log(`  ${replay({ seed, hosts, minutes, restore: values.restore })}`);
 }
 console.log(
   `${seeds.length - failed} of ${seeds.length} seeds held, ${simulated.toFixed(0)} minutes simulated in ${((performance.now() - started) / 1000).toFixed(1)} s`,

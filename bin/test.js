@@ -10,6 +10,7 @@ import { root, setupOrExit } from './setup.js';
 /** Suites in order; what each needs beyond Node is set up before it. One that is `asked` runs only when named. */
 const suites = {
   unit: { needs: [] },
+  sim: { needs: [] },
   contract: { needs: ['packages', 'build'] },
   lab: { needs: ['packages', 'build'] },
   chaos: { needs: ['packages', 'build'], asked: true },

@@ -28,7 +28,7 @@ export async function bundleSim(mutant) {
     target: 'node20',
     sourcemap: false,
     keepNames: false,
-    logLevel: 'error',
+    logLevel: 'silent',
     // Never loaded here: the adapters behind the ports.
     external: ['etcd3', 'dockerode', 'ssh2', 'cpu-features', '*.node'],
     logOverride: { 'empty-import-meta': 'silent' },
@@ -68,4 +68,13 @@ export function loadSim(text) {
   });
   load(module.exports, createRequire(join(root, 'package.json')), module);
   return module.exports;
+}
+
+/**
+ * The command that runs exactly this again.
+ * @param {object} options of the run
+ * @returns {string}
+ */
+export function replay({ seed, hosts, minutes, restore }) {
+  return `npm run sim -- --seed ${seed} --hosts ${hosts} --minutes ${minutes}${restore ? ' --restore' : ''}`;
 }

@@ -12,6 +12,7 @@ import { HostAgent } from '../../src/lib/layer0/host/agent.js';
 import type { CopyStore, DiskCopy } from '../../src/lib/layer0/host/disk.js';
 import { hostLeaseSeconds } from '../../src/lib/layer0/host/presence.js';
 import { emptyState } from '../../src/lib/layer0/host/state.js';
+import { BookCache } from '../../src/lib/layer0/sampi/load.js';
 import { releaseClaim, transact } from '../../src/lib/layer0/sampi/index.js';
 import { SampiClient } from '../../src/lib/layer0/sampi/client.js';
 import { keepSession } from '../../src/lib/store/session.js';
@@ -171,7 +172,7 @@ export class SimHost implements Node {
   }
 
   private startSampi(process: Process): void {
-    this.world.sampis.set(this.address, { process, store: this.client(process) });
+    this.world.sampis.set(this.address, { process, store: this.client(process), books: new BookCache() });
   }
 
   private startRouter(process: Process): void {

@@ -1,5 +1,3 @@
 // The bundle's entry: what the command, the tests and the bench run.
 export { invariants } from './checker.js';
 export { runSeed } from './run.js';
-export { World } from './world.js';
-export { Checker } from './checker.js';

@@ -9,6 +9,9 @@ import type { SimHost } from './host.js';
 import type { Process } from './process.js';
 import type { World } from './world.js';
 
+/** As Sampi's own API has it. */
+const maxAgeMs = 5_000;
+
 interface Asked {
   body?: unknown;
 }
@@ -20,6 +23,7 @@ const serve = (
   path: string,
   body: unknown,
   caller: string,
+  waits: () => boolean,
 ): Promise<unknown> => {
   const copy = world.sampis.get(address);
   if (!copy)
@@ -28,7 +32,10 @@ const serve = (
   const store = copy.store.as(`sampi for ${caller}`);
   if (caller.startsWith('controller:')) world.atWork?.(process.machine as SimHost);
   if (path === '/v1/transactions')
-    return transact(store, TransactionRequest.parse(body), { clock: process.clock, rng: process.rng });
+    return transact(store, TransactionRequest.parse(body), {
+      ...{ clock: process.clock, rng: process.rng, books: copy.books },
+      wanted: waits,
+    });
   return putTemplate(store, JobTemplate.parse(body));
 };
 
@@ -46,6 +53,7 @@ export const sampiClients = (world: World, caller: Process, name = caller.name):
         const { net, timeline } = world;
         const target = world.sampis.get(address)?.process;
         let over = false;
+        let gone = false;
         const finish = (settle: () => void): void => {
           if (over) return;
           over = true;
@@ -54,7 +62,11 @@ export const sampiClients = (world: World, caller: Process, name = caller.name):
         };
         const cancel = timeline.at(
           timeoutMs,
-          () => finish(() => reject(new FlynnError({ code: 'timeout', message: `${what}: no answer` }))),
+          () => {
+            finish(() => reject(new FlynnError({ code: 'timeout', message: `${what}: no answer` })));
+            // The connection is closed: the other side hears of it as soon as anything of us reaches it.
+            if (target) net.send(caller.machine, target.machine, target, () => (gone = true));
+          },
           caller,
         );
         const refuse = (): void =>
@@ -74,7 +86,9 @@ export const sampiClients = (world: World, caller: Process, name = caller.name):
           () => {
             const reply = (settle: () => void): void =>
               net.send(target.machine, caller.machine, caller, () => finish(settle));
-            serve(world, address, path, JSON.parse(text), name).then(
+            const begun = timeline.now;
+            const waits = (): boolean => !gone && timeline.now - begun < maxAgeMs;
+            serve(world, address, path, JSON.parse(text), name, waits).then(
               (answer) => {
                 const words = JSON.stringify(answer);
                 reply(() => resolve(schema.parse(JSON.parse(words)) as z.infer<S>));

@@ -210,7 +210,11 @@ export class SimStore implements Store, StoreMaintenance {
           const page = await this.call(`list ${prefix}`, 'read', opts, () => {
             revision ||= this.etcd.mvcc.revision;
             const limit = Math.min(size, most - entries.length);
-            return this.etcd.mvcc.range(prefix, { revision, after: entries.at(-1)?.key, limit });
+            return this.etcd.mvcc.range(prefix, {
+              revision,
+              after: entries.at(-1)?.key ?? opts.after,
+              limit,
+            });
           });
           for (const e of page.entries) entries.push(opts.keysOnly ? { ...e, value: '' } : e);
           if (!page.more || entries.length >= most) return { entries, revision };

@@ -3,6 +3,7 @@ import { keys } from '../../src/lib/api/keys.js';
 import { FlynnError, isFlynnError } from '../../src/lib/api/errors.js';
 import type { HostInfo } from '../../src/lib/api/grid.js';
 import type { JobTemplateInput } from '../../src/lib/api/job.js';
+import { BookCache } from '../../src/lib/layer0/sampi/load.js';
 import { createHostBook, putTemplate } from '../../src/lib/layer0/sampi/index.js';
 import type { Endpoint } from '../../src/lib/layer0/discovery/suspicion.js';
 import { silentLog, type Log } from '../../src/lib/util/log.js';
@@ -44,7 +45,7 @@ export class World {
   readonly checker: Checker;
   readonly hosts = new Map<string, SimHost>();
   readonly members: Member[] = [];
-  readonly sampis = new Map<string, { process: Process; store: SimStore }>();
+  readonly sampis = new Map<string, { process: Process; store: SimStore; books: BookCache }>();
   readonly clusterKey = Buffer.alloc(32, 7);
   readonly images = images;
   /** The operator's machine: its client of the store is never cut off. */

@@ -205,6 +205,23 @@ describe('stopping', () => {
     expect(kinds(w.settle())).toEqual(['status', 'deregister', 'signal', 'release', 'forget']);
   });
 
+  it('given a registration that is under way, then SIGTERM waits for it and for the withdrawal that follows', () => {
+    const w = new World().put(job, claim()).sync();
+    w.settle();
+    w.verdict(job, 'up');
+    w.state.busy.set(`instance:${job}`, 'register');
+    w.put(job, claim({ w: 'stop' }));
+    expect(kinds(w.plan())).not.toContain('signal');
+    w.state.busy.delete(`instance:${job}`);
+    reduce.instancePut(
+      w.state,
+      instanceKey,
+      { address: '10.0.0.1', port: 20001, since: 1, meta: {} },
+      ++w.revision,
+    );
+    expect(kinds(w.settle())).toEqual(['status', 'deregister', 'signal', 'release', 'forget']);
+  });
+
   it('given a consumer, then SIGTERM waits until it applied the withdrawal and drained', () => {
     const w = upWorld().consumer('r1', { host: 'a', applied: 0, draining: {} });
     w.put(job, claim({ w: 'stop' }));

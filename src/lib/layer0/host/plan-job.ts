@@ -178,7 +178,8 @@ const planStop = (draft: Draft, it: JobInPlan): void => {
     draft.emit({ do: 'deregister', job, key: instance.key });
     return;
   }
-  if (draft.isBusy(`container:${job}`)) return;
+  // A registration under way is waited for: stopped now, the job would be registered after its SIGTERM, and not drained.
+  if (draft.isBusy(`container:${job}`) || draft.isBusy(`instance:${job}`)) return;
   if (!current || !isRunning(current)) {
     // Its lease goes first: nobody would give it back afterwards.
     if (isSingleton(template, current) && hasLease(state, it)) return;

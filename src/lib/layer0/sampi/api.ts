@@ -15,6 +15,9 @@ import { getTemplate, gridView, putTemplate, setCordon, setOvercommit, setTags }
 import { claimsPage } from './claims.js';
 import { transact, type SampiPorts } from './transact.js';
 
+/** A transaction is not carried out any more when it is as old as this, ms: no caller waits so long for one answer. */
+const maxAgeMs = 5_000;
+
 /** Name of the certificate that a request came with; undefined: none. */
 export type CallerOf = (c: Context) => string | undefined;
 
@@ -59,7 +62,10 @@ export function sampiApi(
         code: 'forbidden',
         message: `${name} may not change what is booked on ${foreign}`,
       });
-    return c.json(await transact(store, request, ports));
+    const begun = ports.clock.mono();
+    const { signal } = c.req.raw;
+    const wanted = (): boolean => !signal.aborted && ports.clock.mono() - begun < maxAgeMs;
+    return c.json(await transact(store, request, { ...ports, wanted }));
   });
   on(sampiRoutes.putTemplate, async (c) => {
     control(c);

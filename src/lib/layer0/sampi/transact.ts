@@ -14,6 +14,11 @@ export interface SampiPorts {
   rng: Rng;
   /** Books that the caller keeps in mind: they save a read, and every transaction brings them up to date. */
   books?: BookCache;
+  /**
+   * Whether the caller still waits: asked before each write. A request that a frozen copy carries out when its caller
+   * has long had the answer of another copy would book a job again that has ended meanwhile.
+   */
+  wanted?: () => boolean;
 }
 
 /** Claims and intentions of one host in one transaction: etcd takes 128 operations per level. */
@@ -29,7 +34,7 @@ const maxRounds = 12;
  * Commits a transaction of claims. *incremental*: each host takes its whole change or none of it, and the answer says
  * which; *all-or-nothing*: every host or none. A host whose book changed meanwhile is judged again against the new one.
  * The same id again finds what it did: call it again with the same id after a lost answer.
- * Throws `invalid`, `too_large`, and what the store throws (`no_quorum`, `ambiguous` when even the retries had no answer).
+ * Throws `invalid`, `too_large`, `timeout` when nobody waits for it any more, and what the store throws (`no_quorum`, `ambiguous` when even the retries had no answer).
  */
 export async function transact(
   store: Store,
@@ -61,6 +66,7 @@ export async function transact(
   for (let round = 1; open.length > 0; round++) {
     try {
       const ready = await load(store, open, cache);
+      if (ports.wanted?.() === false) throw tooLate(request.id);
       const work = { store, request, answer, now: ports.clock.now(), cache: ports.books };
       open = atomic ? await commitAll(work, ready) : await commitEach(work, ready);
     } catch (error) {
@@ -83,6 +89,14 @@ export async function transact(
     await ports.clock.sleep(backoff(round, ports.rng, 4, 250));
   }
   return answer;
+}
+
+function tooLate(id: string): FlynnError {
+  return new FlynnError({
+    code: 'timeout',
+    message: `transaction ${id} was given up: its caller waits no more`,
+    hint: 'send it again with the same id',
+  });
 }
 
 function bound(request: TransactionRequest): void {
