@@ -241,11 +241,13 @@ describe('things that go away', () => {
     expect(rig.agent?.deps.state.containers.size).toBe(0);
   });
 
-  it('given an instance record that somebody removed, then it is written again', async () => {
+  it('given an instance record that somebody removed, then it is written again after 5 s', async () => {
     rig.boot();
     const job = await rig.claim(web());
     await rig.until(job, 'up');
     await rig.store.delete(keys.instance('a', 'web.hello', job));
+    await rig.clock.advance(4_900);
+    expect(await instanceOf(job)).toBeUndefined();
     for (let i = 0; i < 20 && !(await instanceOf(job)); i++) await rig.clock.advance(10);
     const again = await instanceOf(job);
     expect(again).toBeDefined();
