@@ -21,6 +21,7 @@ export class SampiClient implements Sampi {
     private readonly clients: ApplianceClients,
     private readonly addresses: () => readonly string[],
     private readonly timeoutMs = 3_000,
+    private readonly port: number = ports.sampi,
   ) {}
 
   /** Commits a transaction. Throws the coded errors of `transact`; `unreachable` when no copy answers. */
@@ -46,9 +47,7 @@ export class SampiClient implements Sampi {
     let last: unknown;
     for (const address of this.addresses()) {
       try {
-        return await this.clients
-          .at(address, ports.sampi, this.timeoutMs)
-          .call(method, path, answer, { body });
+        return await this.clients.at(address, this.port, this.timeoutMs).call(method, path, answer, { body });
       } catch (error) {
         if (
           !isFlynnError(error, 'unreachable') &&

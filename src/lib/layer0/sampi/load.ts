@@ -82,6 +82,25 @@ export async function load(store: Store, open: readonly Open[], cache?: BookCach
   return ready as Ready[];
 }
 
+/**
+ * Brings the books of these hosts up to date in `cache`, and returns those that exist: what a scheduler does with the
+ * sample of hosts that it is about to choose among.
+ */
+export async function readBooks(
+  store: Store,
+  hosts: readonly string[],
+  cache: BookCache,
+): Promise<Map<string, HostBook>> {
+  const open = hosts.map((host): Open => ({ host, change: { claims: [], want: [] } }));
+  const ready = await load(store, open);
+  const books = new Map<string, HostBook>();
+  for (const { host, loaded } of ready) {
+    remember(cache, host, loaded.book);
+    if (loaded.book) books.set(host, loaded.book.value);
+  }
+  return books;
+}
+
 function remembered({ host, change }: Open, cache: BookCache | undefined): Loaded | undefined {
   const book = change.want.length === 0 ? cache?.get(host) : undefined;
   return book && { book, existing: new Map(), read: false };
