@@ -13,6 +13,8 @@ import {
   SetTags,
   TransactionAnswer,
   TransactionRequest,
+  ViewEvent,
+  ViewStreamQuery,
 } from './sampi.js';
 
 /** A stored template with the hash that names it. */
@@ -31,6 +33,16 @@ export const sampiRoutes = {
     summary: 'All hosts with capacity, tags and book, at one revision.',
     answer: GridView,
     errors: [],
+  },
+  viewStream: {
+    method: 'GET',
+    path: '/v1/view/stream',
+    summary:
+      'The view as a stream: what there is, a line `current`, then every change. A reader that is too slow is cut off and told.',
+    query: ViewStreamQuery,
+    answer: ViewEvent,
+    stream: true,
+    errors: ['compacted'],
   },
   claims: {
     method: 'GET',

@@ -122,3 +122,22 @@ export type SetTags = z.input<typeof SetTags>;
 /** A host's book after a change; `changed` is false when it was so already. */
 export const BookAnswer = z.object({ changed: z.boolean(), book: HostBook });
 export type BookAnswer = z.infer<typeof BookAnswer>;
+
+/** What a stream of the view tells: hosts always; claims too when asked for all, or for those of a host or an owner. */
+export const ViewStreamQuery = z.object({
+  claims: z.enum(['none', 'all']).default('none'),
+  host: HostName.optional(),
+  owner: z.string().min(1).max(80).optional(),
+});
+export type ViewStreamQuery = z.infer<typeof ViewStreamQuery>;
+
+/** One line of the stream: what there is, then `current`, then what changes. */
+export const ViewEvent = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('host'), name: HostName, host: HostView }),
+  z.object({ type: z.literal('host-gone'), name: HostName }),
+  z.object({ type: z.literal('claim'), job: JobId, host: HostName, claim: Claim }),
+  z.object({ type: z.literal('claim-gone'), job: JobId, host: HostName }),
+  /** What came before is the whole, as of this revision. */
+  z.object({ type: z.literal('current'), revision: z.number().int() }),
+]);
+export type ViewEvent = z.infer<typeof ViewEvent>;

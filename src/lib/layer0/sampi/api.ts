@@ -4,16 +4,18 @@ import type { RouteContract } from '../../api/contract.js';
 import { FlynnError } from '../../api/errors.js';
 import { Overcommit } from '../../api/grid.js';
 import { HostName } from '../../api/names.js';
-import { ClaimsQuery, SetCordon, SetTags, TransactionRequest } from '../../api/sampi.js';
+import { ClaimsQuery, SetCordon, SetTags, TransactionRequest, ViewStreamQuery } from '../../api/sampi.js';
 import { maxSampiBody, sampiRoutes } from '../../api/sampi-routes.js';
 import { JobTemplate } from '../../api/job.js';
 import { answerError, callerOf, incomingOf } from '../../appliance/server.js';
 import type { Log } from '../../appliance/log.js';
 import type { Store } from '../../store/port.js';
+import { ndjsonStream } from '../host/ndjson.js';
 import { jsonBody } from './body.js';
 import { getTemplate, gridView, putTemplate, setCordon, setOvercommit, setTags } from './books.js';
 import { claimsPage } from './claims.js';
 import { transact, type SampiPorts } from './transact.js';
+import { viewStream } from './view-stream.js';
 
 /** A transaction is not carried out any more when it is as old as this, ms: no caller waits so long for one answer. */
 const maxAgeMs = 5_000;
@@ -30,6 +32,8 @@ export function sampiApi(
   ports: SampiPorts,
   log: Log,
   caller: CallerOf = (c) => callerOf(incomingOf(c)),
+  /** Ends the streams: the process stops. */
+  stop: AbortSignal = new AbortController().signal,
 ): Hono {
   const app = new Hono();
   answerError(app, log);
@@ -51,6 +55,15 @@ export function sampiApi(
     app.on(route.method, route.path, handler);
 
   on(sampiRoutes.view, async (c) => c.json(await gridView(store)));
+  on(sampiRoutes.viewStream, (c) => {
+    const end = new AbortController();
+    const signal = AbortSignal.any([end.signal, stop]);
+    const events = viewStream(store, ViewStreamQuery.parse(c.req.query()), signal);
+    return new Response(
+      ndjsonStream(events, () => end.abort()),
+      { headers: { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' } },
+    );
+  });
   on(sampiRoutes.claims, async (c) => c.json(await claimsPage(store, ClaimsQuery.parse(c.req.query()))));
   on(sampiRoutes.transact, async (c) => {
     const request = TransactionRequest.parse(await body(c));

@@ -20,8 +20,9 @@ export async function runSampi(config: ApplianceConfig): Promise<void> {
   const stop = untilTerminated(log);
   const identity = config.identity('control');
   const store = await openApplianceStore(config, 'control');
+  const own = { clock: systemClock, rng: cryptoRng, books: new BookCache(remembered) };
   const server = await serve({
-    app: sampiApi(store, { clock: systemClock, rng: cryptoRng, books: new BookCache(remembered) }, log),
+    app: sampiApi(store, own, log, undefined, stop),
     host: host.address,
     port: ports.sampi,
     identity,
