@@ -43,7 +43,7 @@ export async function commitEach(round: Round, ready: readonly Ready[]): Promise
   const sized = pending.map((one) => ({ ...one, writes: writesOf(one) }));
   for (const part of inParts(sized, sizeOf)) {
     const children: Op[] = part.map(({ item, writes }) => {
-      const txn: Txn = { compare: guardsOf(item), then: writes, else: readsOf(item) };
+      const txn: Txn = { compare: guardsOf(item), then: writes, else: readsFor(item) };
       return { op: 'txn', txn };
     });
     const outer = await store.txn({ compare: fences(request), then: children });
@@ -60,9 +60,11 @@ export async function commitEach(round: Round, ready: readonly Ready[]): Promise
         answer.hosts[host] = { ok: true, claims: result.claims, book: result.book };
         remember(cache, host, { value: result.book, revision: outer.revision });
       } else {
-        const loaded = readLoaded(host, child.results);
+        const loaded = readLoaded(host, child.results, item.loaded.read);
         remember(cache, host, loaded.book);
-        again.push({ host, change, loaded });
+        // With the book as it was, the claims are what is there already: they must be read.
+        const same = !loaded.read && loaded.book?.revision === item.loaded.book?.revision;
+        again.push(same ? { host, change } : { host, change, loaded });
       }
     });
   }
@@ -170,6 +172,11 @@ function guardsOf(item: Ready): Compare[] {
       value: 0,
     })),
   ];
+}
+
+/** What the loser reads: the new book. With claims that were read once they are read again, so that both agree. */
+function readsFor(item: Ready): Op[] {
+  return item.loaded.read ? readsOf(item) : [{ op: 'get', key: keys.hostBook(item.host) }];
 }
 
 function writesOf({ item, result }: Pending): Op[] {

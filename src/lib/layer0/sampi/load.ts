@@ -125,8 +125,8 @@ export function readsOf({ host, change }: Open): Op[] {
   ];
 }
 
-/** The answers to `readsOf`. */
-export function readLoaded(host: string, results: readonly OpResult[]): Loaded {
+/** The answers to `readsOf`; `read` is false when only the book was asked for. */
+export function readLoaded(host: string, results: readonly OpResult[], read = true): Loaded {
   const [book] = entries(results[0]);
   const existing = new Map<string, Claim>();
   const prefix = keys.claimsAt(host).length;
@@ -136,7 +136,7 @@ export function readLoaded(host: string, results: readonly OpResult[]): Loaded {
   }
   return {
     existing,
-    read: true,
+    read,
     ...(book ? { book: { value: HostBook.parse(JSON.parse(book.value)), revision: book.modRevision } } : {}),
   };
 }
