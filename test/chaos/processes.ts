@@ -7,6 +7,7 @@ export type Processes = Record<string, string[]>;
 
 /** What a host carries that runs jobs and nothing else. */
 export const workerProcesses: Processes = {
+  dns: ['dnsmasq', 'docker-init'],
   host: ['node host'],
   router: ['docker-init', 'haproxy', 'haproxy', 'node router', 'router-entry'],
 };

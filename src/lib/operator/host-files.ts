@@ -42,6 +42,7 @@ export function hostDirs(host: JournalHost): DirSpec[] {
     { path: at(configDirs.router), mode: 0o700 },
     { path: hostPaths.data, mode: 0o755 },
     { path: data('router'), mode: 0o755 },
+    { path: data('dns'), mode: 0o755 },
     ...(control
       ? [
           { path: at(configDirs.control), mode: 0o700 },

@@ -55,13 +55,22 @@ export function omniJobs(images: Readonly<Record<string, string>>, publicPorts: 
       cpuShares: 1024,
       ...own,
       mounts: [
-        bind(`${hostPaths.config}/common`, true),
-        bind(`${hostPaths.config}/${on === 'control' ? 'control' : name}`, true),
+        ...(name === 'dns'
+          ? []
+          : [
+              bind(`${hostPaths.config}/common`, true),
+              bind(`${hostPaths.config}/${on === 'control' ? 'control' : name}`, true),
+            ]),
         ...(own.mounts ?? []),
       ],
     },
   });
   return [
+    // First: whatever starts after it resolves names by it. Its agent tells it the rest by a file.
+    job('dns', 'all', 5, {
+      cpuShares: 4096,
+      mounts: [bind(`${hostPaths.data}/dns`, true)],
+    }),
     job('sampi', 'control', 10, {
       ports: [port('api', ports.sampi)],
       health: { type: 'tcp', port: 'api', intervalMs: applianceCheckMs },

@@ -15,13 +15,14 @@ export const applianceMemory = {
   gateway: 96,
   registry: 96,
   router: 128,
+  dns: 16,
 } as const;
 
 /** Memory that a host needs to be of use: reserve and appliances, in bytes. */
 export function memoryNeeded(roles: readonly HostRole[]): number {
-  const { sampi, controller, gateway, registry, router } = applianceMemory;
+  const { sampi, controller, gateway, registry, router, dns } = applianceMemory;
   const control = roles.includes('control') ? sampi + controller + gateway + registry : 0;
-  return (systemReserve.memoryMiB + router + control) * MiB;
+  return (systemReserve.memoryMiB + router + dns + control) * MiB;
 }
 
 /**

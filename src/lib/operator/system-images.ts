@@ -31,6 +31,7 @@ const recipes: readonly Recipe[] = [
   { name: 'slugbuilder', base: 'git', context: 'buildpacks', appliances: ['slugbuilder'] },
   { name: 'flynn', base: 'base', context: 'bundle', appliances: ['host', 'sampi', 'controller', 'seed'] },
   { name: 'gateway', base: 'git', context: 'bundle', appliances: ['gateway'] },
+  { name: 'dns', base: 'base', appliances: ['dns'] },
   { name: 'router', base: 'base', context: 'bundle', appliances: ['router'] },
 ];
 

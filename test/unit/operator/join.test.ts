@@ -190,8 +190,8 @@ describe('joinHosts', () => {
     };
     const { pending, of } = readiness(entries, ['d']);
     expect({ of, pending: pending.map((p) => `${p.host}/${p.job}`) }).toEqual({
-      of: 2,
-      pending: ['d/agent', 'd/router'],
+      of: 3,
+      pending: ['d/agent', 'd/dns', 'd/router'],
     });
   });
 });

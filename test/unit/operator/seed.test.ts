@@ -47,13 +47,14 @@ describe('seedGrid', () => {
         'hosts/b/info',
         keys.sshKey('SHA256:a/b'),
         'omni/controller',
+        'omni/dns',
         'omni/gateway',
         'omni/registry',
         'omni/router',
         'omni/sampi',
       ].sort(),
     );
-    for (const name of ['sampi', 'controller', 'gateway', 'registry', 'router']) {
+    for (const name of ['dns', 'sampi', 'controller', 'gateway', 'registry', 'router']) {
       const omni = JSON.parse((await store.get(keys.omni(name)))?.value ?? '{}') as { template: string };
       expect(await store.get(keys.template(omni.template))).toBeDefined();
     }
@@ -83,7 +84,7 @@ describe('seedGrid', () => {
     const store = fakeEtcd().client();
     await seedGrid(store, grid(), ports);
     const newer = SeedGrid.parse(seedOf(journal, secrets, { ...images, host: 'flynn/host:2' }, []));
-    expect(await seedGrid(store, newer, ports)).toBe(6);
+    expect(await seedGrid(store, newer, ports)).toBe(7);
   });
 });
 
@@ -109,7 +110,7 @@ describe('waitUntilUp', () => {
     );
     await expect.poll(() => lines.length).toBe(1);
     // Two hosts with control: an agent and four jobs each.
-    expect(lines[0]).toMatchObject({ seed: 'pending', up: 0, of: 12 });
+    expect(lines[0]).toMatchObject({ seed: 'pending', up: 0, of: 14 });
     await store.put(
       keys.claim('a', 'a-1'),
       JSON.stringify({ t: 't', o: 'omni/sampi', m: 1, c: 1, p: [], w: 'run', x: 'x' }),
@@ -119,7 +120,7 @@ describe('waitUntilUp', () => {
     await expect.poll(() => JSON.stringify(lines.at(-1))).toContain('out of memory');
     for (const host of ['a', 'b']) {
       await store.put(keys.hostLease(host), '{}');
-      for (const name of ['sampi', 'controller', 'gateway', 'registry', 'router']) {
+      for (const name of ['dns', 'sampi', 'controller', 'gateway', 'registry', 'router']) {
         await store.put(keys.status(host, `${host}-${name}`), status(`omni/${name}`, 'up'));
       }
     }

@@ -76,6 +76,7 @@ describe('omni jobs', () => {
 
   it('are valid templates on the host network, each with its fixed ports and a check on one of them', () => {
     expect(jobs.map((job) => [job.name, job.on, job.order])).toEqual([
+      ['dns', 'all', 5],
       ['sampi', 'control', 10],
       ['controller', 'control', 20],
       ['gateway', 'control', 30],
@@ -92,7 +93,9 @@ describe('omni jobs', () => {
         args: [job.name],
       });
       expect(template.ports.every((port) => port.fixed === port.container)).toBe(true);
-      expect(template.ports.map((port) => port.name)).toContain(template.health?.port);
+      // The resolver listens on the bridge alone, where no check of ours asks: it is up while it runs.
+      if (job.name === 'dns') expect([template.ports, template.health]).toEqual([[], undefined]);
+      else expect(template.ports.map((port) => port.name)).toContain(template.health?.port);
     }
   });
 

@@ -22,6 +22,7 @@ import { membersFile, startFirewall } from './firewall/index.js';
 import { granting } from './grants.js';
 import { controlAddresses, followHostInfos } from './host-infos.js';
 import { listen } from './listen.js';
+import { openNames } from './names.js';
 import { holdLease, refreshInfo } from './presence.js';
 import { networkProbe } from './probe.js';
 import { startRegistryForward } from './registry-forward.js';
@@ -59,12 +60,16 @@ export async function runHost(config: ApplianceConfig): Promise<void> {
   const state = emptyState(host, clock.mono());
   const bridge = findBridge(docker);
   const discovery = await openDiscovery({ state, store, docker, bridge, clock, rng, log, dir: data }, stop);
+  const names = openNames({
+    ...{ state, directory: discovery.directory, docker, bridge, clock, rng, log },
+    dir: join(dirname(data), 'dns'),
+  });
   const agent = new HostAgent({
     state,
     grant: granting({
       discovery: discovery.grant,
       tool: () => bringTool(join(dirname(data), 'sdutil'), ownTool),
-      resolvers: () => Promise.resolve([]),
+      resolvers: names.resolvers,
     }),
     store,
     docker,
@@ -102,6 +107,7 @@ export async function runHost(config: ApplianceConfig): Promise<void> {
   const running = Promise.all([
     agent.run(stop),
     discovery.run(stop),
+    names.run(stop),
     holdLease(presence, stop),
     refreshInfo(presence, stop),
     listen(ports.agent, () => serve({ ...api, host: file.address, port: ports.agent, identity }), log, stop),
