@@ -1,10 +1,12 @@
 #!/usr/bin/env node
 // Builds dist/: commands for oclif, the appliances' bundle with all it needs, sdutil, and the command manifest.
 import { execFileSync } from 'node:child_process';
-import { cp, mkdir, rm } from 'node:fs/promises';
-import { readdirSync } from 'node:fs';
+import { cp, mkdir, readFile, rm } from 'node:fs/promises';
+import { createWriteStream, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
+import { createGzip } from 'node:zlib';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const dist = join(root, 'dist');
@@ -29,6 +31,18 @@ const common = {
   logLevel: 'warning',
   chunkNames: 'chunks/[name]-[hash]',
 };
+
+/** A tarball for hosts that have a Node of their own; the same files give the same bytes. */
+async function packTool(dir, file) {
+  const { pack } = await import('tar-stream');
+  const tar = pack();
+  for (const name of ['sdutil', 'sdutil.cjs']) {
+    const mode = name === 'sdutil' ? 0o755 : 0o644;
+    tar.entry({ name: `sdutil/${name}`, mode, mtime: new Date(0) }, await readFile(join(dir, name)));
+  }
+  tar.finalize();
+  await pipeline(tar, createGzip({ level: 9 }), createWriteStream(file));
+}
 
 /** Builds everything; the result is complete or the old one stays. */
 export async function build() {
@@ -73,6 +87,7 @@ export async function build() {
     outfile: join(dist, 'sdutil/sdutil.cjs'),
   });
   await cp(join(root, 'templates/sdutil/sdutil'), join(dist, 'sdutil/sdutil'));
+  await packTool(join(dist, 'sdutil'), join(dist, 'sdutil.tar.gz'));
   // The agents bring it to their hosts.
   await cp(join(dist, 'sdutil'), join(dist, 'appliance/sdutil'), { recursive: true });
   execFileSync(process.execPath, [join(root, 'node_modules/oclif/bin/run.js'), 'manifest', root], {

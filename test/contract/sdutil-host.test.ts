@@ -1,10 +1,11 @@
 // sdutil on a host: by the agent's socket, around real processes; exec, register, expose and configure.
-import { spawn, type ChildProcess } from 'node:child_process';
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { silentLog } from '../../src/lib/appliance/log.js';
 import { openDiscovery, type HostDiscovery } from '../../src/lib/layer0/host/discovery.js';
@@ -77,6 +78,10 @@ const listening = async (): Promise<number> => {
   await once(server, 'listening');
   return (server.address() as { port: number }).port;
 };
+
+/** What a program says that has to end with 0. */
+const run0 = async (file: string, args: string[], env = process.env): Promise<string> =>
+  (await promisify(execFile)(file, args, { env })).stdout;
 
 const server = `
   const server = require('net').createServer(() => {}).listen(Number(process.argv[1]));
@@ -173,6 +178,15 @@ describe('configure', () => {
     expect(await exit(child)).toEqual([2, null]);
     expect(child.all()).toContain('line 2');
     expect(await written()).toBe('');
+  });
+});
+
+describe('the tarball', () => {
+  it('given a host with a Node, then what is in it runs, by its path and by a name on the path', async () => {
+    await run0('tar', ['-xzf', join(packageRoot(), 'dist/sdutil.tar.gz'), '-C', dir]);
+    const path = `${join(dir, 'sdutil')}:${process.env.PATH}`;
+    for (const file of [join(dir, 'sdutil/sdutil'), 'sdutil'])
+      expect(await run0(file, ['help'], { ...process.env, PATH: path })).toContain('usage: sdutil');
   });
 });
 
