@@ -206,6 +206,28 @@ describe('three schedulers, one of them a shell script with curl', () => {
   }
 });
 
+describe('an all-or-nothing transaction', () => {
+  it('of 64 hosts and 63 claims on each, keys and all, is one that etcd takes; one host more is refused with a code', async () => {
+    const many = Array.from({ length: 65 }, (_, i) => `many-${i}`);
+    for (const name of many) await createHostBook(store, name, { m: 4096, c: 1000 }, ports);
+    const claims = (host: string) =>
+      Array.from({ length: 63 }, () => ({ ...claimOn(host), wrappedKey: 'k'.repeat(107) }));
+    const request = (hosts: string[]) => ({
+      id: ulid(Date.now(), cryptoRng),
+      mode: 'all-or-nothing' as const,
+      hosts: Object.fromEntries(hosts.map((host) => [host, { claims: claims(host) }])),
+    });
+    await expect(transact(store, request(many), ports)).rejects.toMatchObject({ code: 'too_large' });
+    const answer = await transact(store, request(many.slice(0, 64)), ports);
+    expect(Object.values(answer.hosts).filter(({ ok }) => ok).length).toBe(64);
+    // The 65th took nothing, and neither does any other of a transaction that it cannot be part of.
+    await createHostBook(store, many[64]!, { m: 10, c: 10 }, ports);
+    const refused = await transact(store, request(many.slice(63)), ports);
+    expect(Object.values(refused.hosts).some(({ ok }) => ok)).toBe(false);
+    expect((await store.list(keys.claimsAt(many[64]!))).entries).toEqual([]);
+  });
+});
+
 const everything = async () =>
   (await Promise.all([keys.hosts, keys.claims, keys.templates].map((prefix) => store.list(prefix)))).flatMap(
     ({ entries }) => entries,
