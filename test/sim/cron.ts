@@ -7,7 +7,7 @@ import type { Process } from './process.js';
 
 /** The resource that leaders write to, with their epoch. */
 export const cronKey = 'sim/cron';
-const actEveryMs = 200;
+const actEveryMs = 1_000;
 
 /** Starts a candidate; everything ends with its process. */
 export const startCron = (host: SimHost, process: Process): void => {
@@ -15,7 +15,7 @@ export const startCron = (host: SimHost, process: Process): void => {
   const { checker } = host.world;
   const store = host.client(process);
   void runElection({
-    ...{ store, clock, rng, log: silentLog, name: 'cron', value: host.name, ttlSeconds: 4 },
+    ...{ store, clock, rng, log: silentLog, name: 'cron', value: host.name, ttlSeconds: 6 },
     signal: new AbortController().signal,
     onElected: async (leadership) => {
       while (!leadership.signal.aborted) {

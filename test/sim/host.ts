@@ -235,12 +235,10 @@ export class SimHost implements Node {
       sampi: { transact, releaseClaim },
       ...{ clock, rng, log: world.log(process) },
       wrapPrivateKey: 'private',
-      probe: async (plan) => {
-        await clock.sleep(1);
-        return this.docker.answers(plan.address === address ? undefined : plan.address)
-          ? undefined
-          : `${plan.address}:${plan.port} refused`;
-      },
+      probe: ({ address: at, port }) =>
+        Promise.resolve(
+          this.docker.answers(at === address ? undefined : at) ? undefined : `${at}:${port} refused`,
+        ),
       disk: this.agentDisk(),
     });
   }

@@ -38,6 +38,11 @@ export class Net {
     else this.cuts.delete(way);
   }
 
+  /** Nothing is cut and nothing lost. */
+  get whole(): boolean {
+    return this.cuts.size === 0 && this.loss === 0;
+  }
+
   /** Ends all faults. */
   heal(): void {
     this.cuts.clear();

@@ -40,10 +40,15 @@ const callMs = 1_000;
 const pageLimit = 1_000;
 /** Silence after which a connection counts as broken, and a watch on a member without a leader is ended, ms. */
 const brokenMs = 2_000;
+/** What changes together comes together. */
+const batchMs = 10;
 
 type Kind = 'read' | 'write';
 
 const error = (code: FlynnError['code'], message: string): FlynnError => new FlynnError({ code, message });
+
+/** First part of a key or prefix. */
+const roomOf = (key: string): string => key.slice(0, key.indexOf('/'));
 
 /** A client. Every call costs time, and every answer can be lost. */
 export class SimStore implements Store, StoreMaintenance {
@@ -51,6 +56,8 @@ export class SimStore implements Store, StoreMaintenance {
   actor: string;
   private readonly order: Member[];
   private readonly watchers: Set<Watcher>;
+  /** First parts of the prefixes that are watched: most changes concern none of them. */
+  private readonly rooms = new Set<string>();
   private readonly state = { at: 0, closed: false, delivery: false, broken: false };
   /** The next so many writes are carried out and their answers lost. */
   readonly faults = { lostAnswers: 0 };
@@ -69,7 +76,9 @@ export class SimStore implements Store, StoreMaintenance {
       (a, b) => Number(b.machine === owner.machine) - Number(a.machine === owner.machine),
     );
     this.watchers = new Set();
-    const tell = (change: Change): void => this.tell(change);
+    const tell = (change: Change, rooms: ReadonlySet<string>): void => {
+      for (const room of rooms) if (this.rooms.has(room)) return this.tell(change);
+    };
     const reset = (): void => [...this.watchers].forEach((w) => this.end(w, 'disconnected'));
     etcd.watching.add(tell);
     etcd.resets.add(reset);
@@ -156,6 +165,23 @@ export class SimStore implements Store, StoreMaintenance {
     if (!net.passes(owner.machine, member.machine) || !member.machine.up || this.lost(member)) return;
     if (!member.alive) return back(refused);
     const there = net.delay(owner.machine, member.machine);
+    if (kind === 'read' && net.whole) {
+      // Between a read and its answer nothing can come that matters: both are one moment.
+      time.at(
+        2 * there + etcd.commitDelay(member),
+        () => {
+          if (!etcd.decides(member) || !net.connected(owner.machine, member.machine)) return;
+          try {
+            const value = work();
+            answer((resolve) => resolve(value));
+          } catch (reason) {
+            answer((_, reject) => reject(reason));
+          }
+        },
+        owner,
+      );
+      return;
+    }
     time.at(
       there + etcd.commitDelay(member),
       () => {
@@ -263,6 +289,7 @@ export class SimStore implements Store, StoreMaintenance {
     const watcher: Watcher = { prefix, handler, queue: [], member: this.member, ended: false };
     const { member } = watcher;
     this.watchers.add(watcher);
+    this.rooms.add(roomOf(prefix));
     const { net, time } = etcd;
     if (this.state.closed || !member.alive || !net.connected(owner.machine, member.machine)) {
       // Refused at once, or not answered within the time for making a watch.
@@ -281,8 +308,7 @@ export class SimStore implements Store, StoreMaintenance {
     }
     return {
       requestProgress: () => {
-        if (watcher.ended || !this.flows(watcher)) return;
-        time.at(2 * net.delay(owner.machine, member.machine), () => this.confirm(watcher), owner);
+        if (!watcher.ended && this.flows(watcher)) queueMicrotask(() => this.confirm(watcher));
       },
       close: () => this.end(watcher, 'closed'),
     };
@@ -317,7 +343,7 @@ export class SimStore implements Store, StoreMaintenance {
     if (this.state.delivery) return;
     this.state.delivery = true;
     const { time, net } = this.etcd;
-    const delay = net.delay(this.member.machine, this.owner.machine) + 0.2;
+    const delay = net.delay(this.member.machine, this.owner.machine) + batchMs;
     time.at(delay, () => this.deliver(), this.owner);
   }
 

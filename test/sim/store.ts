@@ -35,7 +35,7 @@ export class SimEtcd {
   private electing = false;
   private readonly listeners = new Set<CommitListener>();
   /** Told of every change after the listeners: the clients' watches. */
-  readonly watching = new Set<(change: Change) => void>();
+  readonly watching = new Set<(change: Change, rooms: ReadonlySet<string>) => void>();
   /** Told when all watches are over. */
   readonly resets = new Set<() => void>();
   joined: StoreMember[];
@@ -134,7 +134,8 @@ export class SimEtcd {
 
   private tell(change: Change, actor: string): void {
     for (const listener of this.listeners) listener(change, actor);
-    for (const watch of this.watching) watch(change);
+    const rooms = new Set(change.events.map(({ key }) => key.slice(0, key.indexOf('/'))));
+    for (const watch of this.watching) watch(change, rooms);
   }
 
   grant(ttlSeconds: number): string {

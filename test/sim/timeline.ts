@@ -97,7 +97,7 @@ export class Timeline implements Scheduling {
         this.count += 1;
         event.fn();
         if (this.count % breath === 0) setImmediate(step);
-        else queueMicrotask(next);
+        else void Promise.resolve().then(next);
       };
       step();
     });

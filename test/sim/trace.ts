@@ -5,9 +5,12 @@ export class Trace {
   private a = 0x811c9dc5;
   private b = 0x9e3779b9;
 
+  /** Mixes a text in; of a long one the length and every seventh character. */
   text(text: string): void {
     let { a, b } = this;
-    for (let i = 0; i < text.length; i++) {
+    const step = text.length > 64 ? 7 : 1;
+    a ^= text.length;
+    for (let i = 0; i < text.length; i += step) {
       const code = text.charCodeAt(i);
       a = Math.imul(a ^ code, 0x01000193);
       b = Math.imul(b ^ code, 0x85ebca6b);

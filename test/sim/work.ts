@@ -93,7 +93,7 @@ export class Work {
     const { rng } = this;
     const image = pick(rng, ['app:1', 'app:1', 'app:2', 'app:slow', 'app:deaf']) ?? 'app:1';
     const resources = { memory: (64 + 32 * randomInt(rng, 4)) * MiB, cpu: 50 };
-    const health = { type: 'tcp', intervalMs: 5_000, startIntervalMs: 250, threshold: 1 };
+    const health = { type: 'tcp', intervalMs: 10_000, startIntervalMs: 250, threshold: 1 };
     return this.ask(copy, 'POST', `/v1/apps/${name}/deploy`, {
       image,
       processes: { web: { resources, health }, worker: { resources, args: ['work'] } },
@@ -143,7 +143,7 @@ export class Work {
       await putTemplate(world.store, {
         ...{ kind: 'service', image: 'app:1', ports: [{ name: 'tcp', container: 4000 }] },
         ...{ service: { name: 'tenant' }, stopTimeoutMs: 3_000 },
-        health: { type: 'tcp', intervalMs: 5_000, startIntervalMs: 250, threshold: 1 },
+        health: { type: 'tcp', intervalMs: 10_000, startIntervalMs: 250, threshold: 1 },
       })
     ).hash;
     // Several at once, for the same few hosts: they race.

@@ -165,6 +165,7 @@ export class World {
       ports: [{ name: 'http', container: 9_100 }],
       resources: { memory: 32 * MiB, cpu: 10 },
       service: { name: 'mon' },
+      health: { type: 'tcp', intervalMs: 10_000, startIntervalMs: 250, threshold: 1 },
       stopTimeoutMs: 1_000,
     };
     const { hash } = await putTemplate(this.store, omni);

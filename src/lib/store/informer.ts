@@ -47,6 +47,11 @@ export interface Informer<T> {
   readonly revision: number;
   /** Calls back once per batch with the changed keys, after `items` has them; the returned function ends that. */
   onChange(cb: (keys: readonly string[]) => void): () => void;
+  /**
+   * Calls back after every full list, whatever it changed, once `onChange` has been told; the returned function ends
+   * that. For whoever keeps more than the view: what was written and deleted between two lists shows in neither.
+   */
+  onListed(cb: () => void): () => void;
   /** Milliseconds since the store last confirmed the view; Infinity before the first list. */
   stale(): number;
 }
@@ -63,6 +68,7 @@ export const createInformer = <T>(opts: InformerOptions<T>): Informer<T> => {
   const items = new Map<string, Item<T>>();
   const bad = new Map<string, number>();
   const listeners = new Set<(keys: readonly string[]) => void>();
+  const listed = new Set<() => void>();
   let revision = 0;
   let synced = false;
   let started = false;
@@ -131,6 +137,7 @@ export const createInformer = <T>(opts: InformerOptions<T>): Informer<T> => {
     synced = true;
     settle?.resolve();
     notify(changed);
+    for (const cb of [...listed]) cb();
   };
 
   const takeEvents = (events: WatchEvent[], upTo: number): void => {
@@ -227,6 +234,10 @@ export const createInformer = <T>(opts: InformerOptions<T>): Informer<T> => {
     onChange: (cb) => {
       listeners.add(cb);
       return () => void listeners.delete(cb);
+    },
+    onListed: (cb) => {
+      listed.add(cb);
+      return () => void listed.delete(cb);
     },
     stale: () => (revision === 0 ? Number.POSITIVE_INFINITY : clock.mono() - contact),
   };

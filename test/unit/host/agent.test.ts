@@ -255,6 +255,20 @@ describe('things that go away', () => {
     expect((await rig.status(job))?.registeredRevision).toBe(again?.modRevision);
   });
 
+  it('given a record of ours that is removed before a watch told of it, then the next list tells, and it is written again', async () => {
+    rig.boot();
+    const job = await rig.claim(web());
+    await rig.until(job, 'up');
+    await rig.store.delete(keys.instance('a', 'web.hello', job));
+    await rig.clock.advance(4_990);
+    // The record is written again while nothing is watched, and is gone before the list.
+    rig.agentStore.dropWatches();
+    for (let i = 0; i < 20 && !(await instanceOf(job)); i++) await rig.clock.advance(1);
+    await rig.store.delete(keys.instance('a', 'web.hello', job));
+    await rig.clock.advance(6_000);
+    expect(await instanceOf(job)).toBeDefined();
+  });
+
   it('given lost answers of writes, then the job is up all the same, once', async () => {
     rig.boot();
     rig.agentStore.loseAnswers(3);

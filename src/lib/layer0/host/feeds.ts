@@ -11,7 +11,7 @@ import type { Rng } from '../../util/rng.js';
 import type { Mirror } from './mirror.js';
 import { instanceGone, syncRecords } from './reduce.js';
 import { noticeTurns, singletonSeen } from './reduce-singletons.js';
-import type { HostState } from './state.js';
+import { isAnyStopping, type HostState } from './state.js';
 
 /** What feeds need. */
 export interface FeedDeps {
@@ -67,9 +67,11 @@ export const startFeeds = (deps: FeedDeps, signal: AbortSignal): Feeds => {
       after();
     };
     of.onChange(take);
-    whenReady(of, () => {
-      // What was known before the first list (from disk) and is not in it is no more.
-      take([...mirror.entries()].map(([key]) => key).filter((key) => !of.get(key)));
+    // What is known from disk or from our own writes and is in no list is no more: somebody may have deleted it before
+    // the informer ever saw it.
+    of.onListed(() => {
+      const gones = [...mirror.entries()].map(([key]) => key).filter((key) => !of.get(key));
+      if (gones.length > 0) take(gones);
     });
   };
   const whenReady = (of: Informer<unknown>, then: () => void): void => {
@@ -142,7 +144,15 @@ export const startFeeds = (deps: FeedDeps, signal: AbortSignal): Feeds => {
     noticeTurns(state, { mono: clock.mono(), wall: clock.now() });
     deps.changed();
   });
-  plain(consumers, state.consumers, (key) => key, deps.changed);
+  plain(
+    consumers,
+    state.consumers,
+    (key) => key,
+    () => {
+      // Whether they let go of an instance matters while a job is being stopped, and they write with every instance.
+      if (isAnyStopping(state)) deps.changed();
+    },
+  );
   plain(
     omnis,
     state.omnis,

@@ -66,7 +66,7 @@ const groupOf = (owner: string): string => owner.split('/').slice(0, 2).join('/'
 /** Collects the oldest dead containers of every app that has more than are kept. */
 export const planDead = (draft: Draft, claims: ReadonlyMap<string, Claim>): void => {
   const { state } = draft;
-  if (state.claimsFrom !== 'store' || !state.dockerUp) return;
+  if (state.claimsFrom !== 'store' || !state.dockerUp || state.containers.size <= deadKept) return;
   const groups = new Map<string, SeenContainer[]>();
   for (const container of state.containers.values()) {
     if (isRunning(container) || container.state === 'removing') continue;

@@ -241,6 +241,12 @@ export const claimsByJob = (state: HostState): Map<string, Claim> => {
   return new Map([...state.claims.entries()].map(([key, kept]) => [key.slice(prefix.length), kept.value]));
 };
 
+/** Whether a claim of this host says stop. */
+export const isAnyStopping = (state: HostState): boolean => {
+  for (const [, { value }] of state.claims.entries()) if (value.w === 'stop') return true;
+  return false;
+};
+
 /** Registered instances by job id. */
 export const instancesByJob = (
   state: HostState,

@@ -1,7 +1,7 @@
 // A job's status as the agent reports it, derived from what it knows.
 import { keys } from '../../api/keys.js';
-import { canonicalJson } from '../../api/template.js';
 import type { Claim, JobState, JobStatus, JobTemplate } from '../../api/job.js';
+import { sameJson } from '../../util/same.js';
 import { waitsForAttach } from './attach-wait.js';
 import { publishedAddresses } from './ports.js';
 import { isOver, startsOnce } from './restart.js';
@@ -101,5 +101,5 @@ export const statusToReport = (
     ...(at === 'crashed' && record.restartAt ? { restartAt: record.restartAt.wall } : {}),
     ...(at === 'up' && input.registered !== undefined ? { registeredRevision: input.registered } : {}),
   };
-  return reported && canonicalJson(reported) === canonicalJson(status) ? undefined : status;
+  return reported && sameJson(reported, status) ? undefined : status;
 };

@@ -28,6 +28,8 @@ export class HostWatch {
   private memory: HostsMemory;
   private reports: Reports = new Map();
   private readonly listeners = new Set<(news: HostNews) => void>();
+  /** Every host was there at the last look, and none of their records has changed since. */
+  private calm = false;
 
   constructor(
     private readonly picture: Picture,
@@ -42,6 +44,7 @@ export class HostWatch {
   start(signal: AbortSignal): void {
     const ends = [
       this.clock.every(lookMs, () => this.look()),
+      this.picture.records.hosts.onChange(() => (this.calm = false)),
       // How long a host has been silent is counted from the moment a report is read.
       this.picture.records.consumers.onChange(() => this.look()),
     ];
@@ -59,6 +62,8 @@ export class HostWatch {
     const { hosts, claims, consumers } = this.picture.records;
     if (!hosts.synced || !claims.synced || !consumers.synced) return;
     this.reports = readReports(this.reports, consumers.items(), this.self, this.clock.mono());
+    // Nothing that time alone could change.
+    if (this.calm && this.reports.size === 0) return;
     const leased = new Map([...this.picture.hosts()].map(([name, host]) => [name, host.leased]));
     const { memory, changes, freeze } = judgeHosts(this.memory, {
       now: this.clock.mono(),
@@ -67,6 +72,10 @@ export class HostWatch {
       knownLost: this.knownLost(leased),
     });
     this.memory = memory;
+    this.calm =
+      this.reports.size === 0 &&
+      !memory.frozen &&
+      [...memory.hosts.values()].every(({ condition, usable }) => condition === 'present' && usable);
     if (changes.length === 0 && freeze === undefined) return;
     for (const listener of [...this.listeners]) listener({ changes, freeze });
   }

@@ -2,7 +2,7 @@
 import type { App } from '../../api/app.js';
 import { isFlynnError } from '../../api/errors.js';
 import { keys } from '../../api/keys.js';
-import type { Sampi } from '../../layer0/index.js';
+import type { Sampi, Seat } from '../../layer0/index.js';
 import { fencedTxn, type Compare, type Leadership, type Op, type Store } from '../../store/index.js';
 import type { Clock } from '../../util/clock.js';
 import type { Log } from '../../appliance/log.js';
@@ -175,13 +175,17 @@ class Term {
       groups.push(...of);
       planned.push(app);
     }
+    if (planned.length === 0) return;
+    let seats: Seat[] | undefined;
     const plan = planFormations({
       synced: picture.synced,
       wall: clock.now(),
       now,
       hosts: hosts.hosts(),
       frozen: hosts.frozen,
-      seats: seatsOf(picture, hosts),
+      get seats() {
+        return (seats ??= seatsOf(picture, hosts));
+      },
       groups,
       rng,
     });

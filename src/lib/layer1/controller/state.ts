@@ -54,6 +54,9 @@ export class Picture {
   };
   private readonly appOfJob = new Map<string, string>();
   private readonly registeredByJob = new Map<string, { key: string; revision: number }>();
+  /** The lowest revision that a consumer has applied, as of the last change of one. */
+  private lowestApplied = 0;
+  private knownHosts: ReadonlyMap<string, HostState> | undefined;
   /** Revision by which the last instance of an app was withdrawn. */
   private readonly withdrawnByApp = new Map<string, number>();
 
@@ -164,8 +167,12 @@ export class Picture {
       .sort((a, b) => (ageOf(a.id) < ageOf(b.id) ? -1 : ageOf(a.id) > ageOf(b.id) ? 1 : 0));
   }
 
-  /** Registered hosts by name, in order of names. */
-  hosts(): Map<string, HostState> {
+  /** Registered hosts by name, in order of names; the same map until one of them changes. */
+  hosts(): ReadonlyMap<string, HostState> {
+    return (this.knownHosts ??= this.readHosts());
+  }
+
+  private readHosts(): ReadonlyMap<string, HostState> {
     const hosts = new Map<string, HostState>();
     const items = this.records.hosts.items();
     for (const [key, { value }] of items) {
@@ -233,6 +240,7 @@ export class Picture {
   }
 
   private take(kind: RecordKind, changed: readonly string[]): void {
+    if (kind === 'hosts') this.knownHosts = undefined;
     const touched = this.touchedBy(kind, changed);
     for (const check of [...this.waiters]) check();
     for (const listener of [...this.listeners]) listener(touched);
@@ -249,8 +257,31 @@ export class Picture {
     if (kind === 'apps' || kind === 'releases' || kind === 'formations' || kind === 'deployments') {
       return new Set(changed.map((key) => key.split('/')[1] ?? ''));
     }
-    if (kind === 'hosts' || kind === 'consumers' || kind === 'cluster') return 'all';
+    if (kind === 'consumers') return this.touchedByConsumers();
+    if (kind === 'hosts' || kind === 'cluster') return 'all';
     return new Set();
+  }
+
+  /**
+   * Apps with a job that some consumer did not know before this change: nobody else's state depends on it. Consumers
+   * that nobody waits for make the lowest revision lower than it counts, so that rather too many apps are named.
+   */
+  private touchedByConsumers(): Touched {
+    const known = this.lowestApplied;
+    this.lowestApplied = this.lowest();
+    const touched = new Set<string>();
+    for (const [id, { revision }] of this.registeredByJob) {
+      const app = revision > known ? this.appOfJob.get(id) : undefined;
+      if (app !== undefined) touched.add(app);
+    }
+    for (const [app, revision] of this.withdrawnByApp) if (revision > known) touched.add(app);
+    return touched;
+  }
+
+  private lowest(): number {
+    let lowest = Number.POSITIVE_INFINITY;
+    for (const { value } of this.records.consumers.items().values()) lowest = Math.min(lowest, value.applied);
+    return lowest;
   }
 
   private indexJob(id: string): string | undefined {

@@ -100,10 +100,13 @@ export function planFormations(input: FormationInput): FormationPlan {
   const sorted = input.groups.map((group) => ({ group, sorted: sortJobs(input, group, plan) }));
   // Stops first: a job that goes no longer counts against its host when the others are spread.
   for (const item of sorted) stopSurplus(input, item.group, item.sorted, plan);
+  const short = sorted.filter(({ group, sorted: { live } }) => group.desired > live.length);
+  // Nearly always: nothing is missing, and what the hosts have free need not be known.
+  if (short.length === 0) return plan;
   const stopped = new Set(plan.wants.filter(({ want }) => want === 'stop').map(({ job }) => job));
   countJobs(input, stopped);
   const room: Room = { pool: new Pool(input.seats), claimed: new Map() };
-  for (const item of sorted) startMissing(input, item.group, item.sorted, plan, room);
+  for (const item of short) startMissing(input, item.group, item.sorted, plan, room);
   return plan;
 }
 
