@@ -123,15 +123,15 @@ export const mutants = [
   {
     name: 'the book is credited while the container drains',
     file: `${layer0}/host/plan-job.ts`,
-    find: 'if (!current || !isRunning(current)) {\n    draft.emit',
-    replace: 'if (record.termAt !== undefined || !current || !isRunning(current)) {\n    draft.emit',
+    find: 'if (!current || !isRunning(current)) {\n    // Its lease',
+    replace: 'if (record.termAt !== undefined || !current || !isRunning(current)) {\n    // Its lease',
     invariant: 'credit-last',
   },
   {
     name: 'a one-off is started again',
-    file: `${layer0}/host/plan-job.ts`,
-    find: "const fresh = it.record.starts === 0 || it.current?.state === 'created';",
-    replace: 'const fresh = true;',
+    file: `${layer0}/host/restart.ts`,
+    find: "kind === 'oneoff' || restart?.policy === 'never';",
+    replace: "restart?.policy === 'never';",
     invariant: 'runs-once',
   },
   {
