@@ -183,14 +183,22 @@ export class Checker implements DockerListener {
     const marks = this.lostMarks.filter((mark) => mark.actor === actor && now - mark.at <= majorityMs);
     marks.push({ host, actor, at: now });
     this.lostMarks = marks;
-    const lost = new Set(marks.map((mark) => mark.host).filter((name) => this.hasLost(name)));
+    const lost = new Set(
+      marks.map((mark) => mark.host).filter((name) => name === host || this.isStillLost(name, actor)),
+    );
     const all = [...this.world.registered()].length;
     if (lost.size * 2 > all)
       this.fail('majority', `${[...lost].join(', ')} of ${all} hosts are declared lost`);
   }
 
-  private hasLost(host: string): boolean {
-    return [...this.account(host).claims.values()].some(({ w }) => w === 'lost');
+  /** Its claims say so, and the leader's machine does hear nothing of it: claims of a host that is back follow later. */
+  private isStillLost(name: string, actor: string): boolean {
+    const host = this.world.hosts.get(name);
+    const leader = [...this.world.hosts.values()].find(({ copy }) =>
+      actor.endsWith(copy?.process.name ?? '-'),
+    );
+    if (!host || !leader || this.world.net.connected(host, leader)) return false;
+    return [...this.account(name).claims.values()].some(({ w }) => w === 'lost');
   }
 
   private bookChanged(key: string, value: string | undefined): void {

@@ -1,4 +1,7 @@
 // One run: a cluster of a seed, its work and its faults, and then the time to heal; ends with the first violation.
+import { hostOfJob } from '../../src/lib/api/names.js';
+import { transact } from '../../src/lib/layer0/sampi/index.js';
+import { ulid } from '../../src/lib/util/ulid.js';
 import { Faults } from './faults.js';
 import type { Violation } from './checker.js';
 import { unsettled } from './settled.js';
@@ -60,7 +63,7 @@ export const runSeed = async (options: RunOptions): Promise<RunResult> => {
     await timeline.run(warmUpMs + minutes * 60_000, broken);
     faults.end();
     work.end().catch(onBug);
-    if (options.restore) confirmRestore(world);
+    if (options.restore) confirmRestore(world).catch(onBug);
     await heal(world, broken);
     return {
       seed: options.seed,
@@ -107,17 +110,30 @@ const restoreLater = (world: World, minutes: number): void => {
   });
 };
 
-/** What an operator does after a restore: clears away what nobody claims, and lets the agents begin anew. */
-const confirmRestore = (world: World): void => {
-  const claimed = (job: string): boolean =>
-    [...world.checker.hosts.values()].some(({ claims }) => claims.has(job));
+/**
+ * What an operator does after a restore: clears away what nobody claims and what ran once, has the hosts known that are
+ * there and those alone, and lets the agents begin anew.
+ */
+const confirmRestore = async (world: World): Promise<void> => {
+  const claims = new Map([...world.checker.hosts.values()].flatMap((account) => [...account.claims]));
+  const { clock, rng } = world.operator;
   for (const host of world.hosts.values()) {
-    if (host.removed) continue;
-    for (const { id, job } of [...host.docker.running.values()]) if (!claimed(job)) host.docker.crash(id, 0);
+    if (host.removed || !host.joined) continue;
     host.kill('agent');
     host.kill('router');
+    for (const { id, job } of [...host.docker.running.values()])
+      if (!claims.has(job)) host.docker.crash(id, 0);
     host.clearDisk();
     host.start('agent');
     host.start('router');
+  }
+  for (const host of world.hosts.values()) {
+    if (host.removed) await world.forget(host);
+    else if (host.joined) await world.register(host);
+  }
+  for (const [job, { o, w }] of claims) {
+    if (!o.startsWith('run/') || w === 'stop') continue;
+    const hosts = { [hostOfJob(job)]: { want: [{ job, want: 'stop' as const }] } };
+    await world.insist(() => transact(world.store, { id: ulid(clock.now(), rng), hosts }, { clock, rng }));
   }
 };

@@ -191,6 +191,11 @@ export class World {
     host.crash();
     host.removed = true;
     this.changed();
+    await this.forget(host);
+  }
+
+  /** Deletes the records of a host. */
+  async forget(host: SimHost): Promise<void> {
     const prefixes = [keys.claimsAt, keys.statusAt, keys.instancesAt].map((at) => at(host.name));
     const all = [...prefixes, `hosts/${host.name}/`];
     const then = all.map((key) => ({ op: 'delete' as const, key, prefix: true }));
@@ -198,7 +203,7 @@ export class World {
   }
 
   /** What an operator does again until it is done. */
-  private insist<T>(work: () => Promise<T>): Promise<T> {
+  insist<T>(work: () => Promise<T>): Promise<T> {
     const { clock, rng } = this.operator;
     return retry(work, { clock, rng, attempts: 1_000, retryable: (error) => isFlynnError(error) });
   }
