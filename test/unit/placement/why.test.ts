@@ -4,7 +4,8 @@ import type { Claim, JobStatus } from '../../../src/lib/api/job.js';
 import { why, type Need, type Seat, type WhyFacts } from '../../../src/lib/layer0/placement/index.js';
 
 const keys = { exact: 'hello/web/1', loose: 'hello/web' };
-const need: Need = { m: 512, c: 100, ports: 1, fixed: [] };
+/** Nobody knows who has the image: nothing may be said of it. */
+const need: Need = { m: 512, c: 100, ports: 1, fixed: [], image: 'hello:1' };
 const claim: Claim = { t: 't', o: 'app/hello/1/web', m: 512, c: 100, p: [20000], w: 'run', x: 'x' };
 const status = (more: Partial<JobStatus> = {}): JobStatus => ({
   state: 'up',
@@ -51,7 +52,7 @@ const job = (more: Partial<NonNullable<WhyFacts['job']>> = {}) => ({
 
 const place = [
   'Without it, a has 0 jobs of this release, has 0 jobs of hello web in all, has 1024 MiB and 1000 millicores free: ' +
-    'it would be put there again. Next comes b has 0 jobs of this release, has 0 jobs of hello web in all, ' +
+    'it would be put there again. Next comes b, which has 0 jobs of this release, has 0 jobs of hello web in all, ' +
     'has 1024 MiB and 1000 millicores free.',
   'It cannot be elsewhere: c is cordoned.',
 ];

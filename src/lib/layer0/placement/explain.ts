@@ -34,6 +34,9 @@ export interface HostReasons {
 /** A decision laid open: the hosts that fit in the order of preference, then those that do not. */
 export function reasons(pool: Pool, keys: SpreadKeys, need: Need): HostReasons[] {
   const excluded = new Map(exclude(pool, need).map((item) => [item.host, item]));
+  // Where nobody knows who has which image, nothing is said of it.
+  const imagesKnown = pool.seats.some(({ images }) => images !== undefined);
+  const told = imagesKnown ? need : { ...need, image: undefined };
   const fitting = pool.seats
     .filter(({ name }) => !excluded.has(name))
     .map((seat) => ({ seat, rank: rankOf(pool, seat, keys, need) }))
@@ -42,13 +45,18 @@ export function reasons(pool: Pool, keys: SpreadKeys, need: Need): HostReasons[]
     ...fitting.map(({ seat, rank }) => ({
       host: seat.name,
       fits: true,
-      reasons: rankWords(seat, rank, keys, need),
+      reasons: rankWords(seat, rank, keys, told),
     })),
     ...[...excluded.values()].map(({ host, why }) => ({ host, fits: false, reasons: [why] })),
   ];
 }
 
-function rankWords(seat: Seat, rank: Rank, { loose }: SpreadKeys, need: Need): string[] {
+function rankWords(
+  seat: Seat,
+  rank: Rank,
+  { loose }: SpreadKeys,
+  need: { image?: string | undefined },
+): string[] {
   const jobs = (count: number) => (count === 1 ? '1 job' : `${count} jobs`);
   return [
     `has ${jobs(rank.exact)} of this release`,

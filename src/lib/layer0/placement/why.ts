@@ -56,6 +56,7 @@ type Job = NonNullable<WhyFacts['job']>;
 
 /** The seats as they would be if the job were not there: that is what its place is judged against. */
 function without({ seats, keys, need }: WhyFacts, host: string, claim: Claim): Seat[] {
+  const imagesKnown = seats.some(({ images }) => images !== undefined);
   return seats.map((seat) => {
     if (seat.name !== host) return seat;
     const gone = new Set(claim.p);
@@ -64,7 +65,9 @@ function without({ seats, keys, need }: WhyFacts, host: string, claim: Claim): S
       used: { m: seat.used.m - claim.m, c: seat.used.c - claim.c },
       taken: new Set([...seat.taken].filter((port) => !gone.has(port))),
       counts: new Map(seat.counts),
-      ...(need.image === undefined ? {} : { images: new Set([...(seat.images ?? []), need.image]) }),
+      ...(need.image === undefined || !imagesKnown
+        ? {}
+        : { images: new Set([...(seat.images ?? []), need.image]) }),
     };
     if ((left.counts.get(keys.exact) ?? 0) > 0) countOn(left, keys, -1);
     return left;
@@ -124,7 +127,7 @@ function placeWords(host: string, hosts: readonly HostReasons[]): string[] {
     return [`New jobs of its kind would not go to ${host} now: it ${own.reasons.join(', ')}.`, ...excluded];
   const words = (item: HostReasons) => `${item.host} ${item.reasons.join(', ')}`;
   if (first?.host === host || !first) {
-    const next = second ? ` Next comes ${words(second)}.` : '';
+    const next = second ? ` Next comes ${second.host}, which ${second.reasons.join(', ')}.` : '';
     return [`Without it, ${words(own)}: it would be put there again.${next}`, ...excluded];
   }
   return [
