@@ -25,6 +25,14 @@ describe('bringing a claimed job up', () => {
     expect(kinds(w.plan())).toEqual(['start']);
   });
 
+  it('given a release that is still under way, when the claim says run again, then nothing is started meanwhile', () => {
+    const w = new World().put(job, claim()).sync();
+    w.state.busy.set(`release:${job}`, 'release');
+    expect(kinds(w.plan())).not.toContain('start');
+    w.state.busy.delete(`release:${job}`);
+    expect(kinds(w.plan())).toContain('start');
+  });
+
   it('given a started job, when no check has passed, then it is starting and not registered', () => {
     const w = new World().put(job, claim()).sync();
     w.settle();

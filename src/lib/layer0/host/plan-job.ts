@@ -126,6 +126,8 @@ const dueStart = (draft: Draft, it: JobInPlan): StartAction | undefined => {
   const { job, claim, record, template, current } = it;
   if (!template || !state.dockerUp || isRunning(current) || current?.state === 'removing') return undefined;
   if (draft.isBusy(`container:${job}`) || !mayStart(draft, it, template)) return undefined;
+  // A store that was restored may say run again while the release of before is still under way.
+  if (draft.isBusy(`release:${job}`)) return undefined;
   // Whether its volumes are there is not known yet.
   if (!state.volumesListed && volumesOf(template).length > 0) return undefined;
   const leftover = current?.state === 'created';
