@@ -7,6 +7,7 @@ const appliances: Record<string, () => Promise<(config: ApplianceConfig) => Prom
   controller: async () => (await import('./lib/layer1/controller/run.js')).runController,
   gateway: async () => (await import('./lib/layer1/gateway/run.js')).runGateway,
   router: async () => (await import('./lib/layer1/router/run.js')).runRouter,
+  door: async () => (await import('./lib/layer0/host/door-pipe.js')).runDoorPipe,
   seed: async () => (await import('./lib/seed/run.js')).runSeed,
 };
 

@@ -16,6 +16,7 @@ import { attachUpgrade } from './attach.js';
 import { hostApi, mayCommandAgent } from './api.js';
 import { findBridge } from './bridge.js';
 import { openDiscovery } from './discovery.js';
+import { openHostDoor } from './door-host.js';
 import { serveHealth } from './health-port.js';
 import { fileCopy } from './disk.js';
 import { membersFile, startFirewall } from './firewall/index.js';
@@ -111,6 +112,7 @@ export async function runHost(config: ApplianceConfig): Promise<void> {
     holdLease(presence, stop),
     refreshInfo(presence, stop),
     listen(ports.agent, () => serve({ ...api, host: file.address, port: ports.agent, identity }), log, stop),
+    listen('door', () => openHostDoor({ config, file, hosts, store, clock, log }), log, stop),
     listen(ports.agentHealth, () => serveHealth(file.address, ports.agentHealth), log, stop),
   ]);
   log.info({ host: file.host, port: ports.agent }, 'host agent runs');
