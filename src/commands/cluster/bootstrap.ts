@@ -10,6 +10,7 @@ export default class ClusterBootstrap extends FlynnCommand<BootstrapResult> {
   static override examples = [
     '<%= config.bin %> cluster bootstrap root@203.0.113.7',
     '<%= config.bin %> cluster bootstrap a=root@203.0.113.7 b=root@203.0.113.8 c=root@203.0.113.9 --domain apps.example.com',
+    '<%= config.bin %> cluster bootstrap a b c --layer0',
     '<%= config.bin %> cluster bootstrap a b c --dry-run',
     '<%= config.bin %> cluster bootstrap a b c --ca-cert /usr/local/share/ca-certificates/proxy.crt',
   ];
@@ -27,6 +28,10 @@ export default class ClusterBootstrap extends FlynnCommand<BootstrapResult> {
       default: 80,
       min: 1,
       max: 65535,
+    }),
+    layer0: Flags.boolean({
+      description:
+        'the grid alone: hosts, jobs, volumes, discovery; no controller, gateway, router, registry',
     }),
     capacity: Flags.string({
       description: 'what each host offers: MEMORY_MIB,CPU_MILLIS (default: what it has)',
@@ -62,8 +67,16 @@ export default class ClusterBootstrap extends FlynnCommand<BootstrapResult> {
       }
       return;
     }
+    const { name, domain } = result.cluster;
+    if (result.string === undefined) {
+      this.report.done(`the grid ${name} is up, with Layer 0 alone`);
+      this.report.step('next:');
+      for (const line of ['flynn hosts', 'flynn jobs:run debian:12 uname -a'])
+        this.report.step(`    ${line}`);
+      return;
+    }
     this.print(`export FLYNN_CLUSTER='${result.string}'`);
-    this.report.done(`the cluster ${result.cluster.name} is up; apps answer at APP.${result.cluster.domain}`);
+    this.report.done(`the cluster ${name} is up; apps answer at APP.${domain}`);
     this.report.step('next:');
     for (const line of [
       'flynn cluster status',

@@ -88,6 +88,7 @@ export async function addHosts(ports: OperatorPorts, options: AddHostOptions): P
           },
           choices: concerning(addresses, joining),
           allowPublicPlaintext: options.allowPublicPlaintext,
+          ...(known.journal.layer0 ? { layer0: true } : {}),
           roles: new Map(looked.map((l) => [l.report.name, rolesIn(known.journal, l.report.name)])),
           joining: true,
         },

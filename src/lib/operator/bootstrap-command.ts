@@ -25,6 +25,7 @@ export interface BootstrapFlags {
   capacity?: string;
   'allow-public-plaintext': boolean;
   'ca-cert'?: string;
+  layer0: boolean;
   'dry-run': boolean;
 }
 
@@ -120,6 +121,9 @@ export async function runBootstrap(command: BootstrapCommand): Promise<Bootstrap
   if (flags.domain !== undefined && !Domain.safeParse(flags.domain).success) {
     throw usage(`--domain ${flags.domain} is not a domain`);
   }
+  if (flags.layer0 && flags.domain !== undefined) {
+    throw usage('--domain is where apps answer, and with --layer0 there is nothing that runs apps');
+  }
   const trust = flags['ca-cert'] === undefined ? undefined : await readCaCert(flags['ca-cert']);
   const sshConfig = flags['ssh-config'];
   const identityFiles = (flags.identity ?? []).map((file) => resolve(file));
@@ -144,6 +148,7 @@ export async function runBootstrap(command: BootstrapCommand): Promise<Bootstrap
     httpPort: flags['http-port'],
     ...(flags.capacity ? { capacity: parseCapacity(flags.capacity) } : {}),
     allowPublicPlaintext: flags['allow-public-plaintext'],
+    layer0: flags.layer0,
     ...(trust ? { trust } : {}),
     operatorKeys: [operator.key],
     ...(operator.identity ? { identity: operator.identity } : {}),

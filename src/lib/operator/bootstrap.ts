@@ -16,7 +16,7 @@ import { formatClusterString, saveCluster, type LocalCluster } from './context.j
 import { clusterExecutors, type ImageSource } from './executors.js';
 import { buildBundle } from './build-bundle.js';
 import { openBundle, type ImageBundle } from './images.js';
-import { judge, type Finding } from './judge.js';
+import { judge, type Finding, type JudgedDomain } from './judge.js';
 import { loadJournal, saveJournal, type ClusterJournal, type ClusterSecrets } from './journal.js';
 import { linkAll, lookAt, pinOf, refuse } from './look.js';
 import type { HostLink } from './links.js';
@@ -41,6 +41,8 @@ export interface BootstrapOptions {
   /** Capacity of every host's book in place of what the machine has. */
   capacity?: { memoryMiB: number; cpuMillis: number };
   allowPublicPlaintext: boolean;
+  /** A grid without the platform: no controller, gateway, router, registry. */
+  layer0: boolean;
   /** PEM certificates of authorities that system images and builds of apps trust beside the usual ones. */
   trust?: string;
   /** Keys that may use the cluster from the start, as admins. */
@@ -58,8 +60,8 @@ export interface BootstrapOptions {
 /** What bootstrap did, or would do. */
 export interface BootstrapResult {
   cluster: LocalCluster;
-  /** The FLYNN_CLUSTER string. */
-  string: string;
+  /** The FLYNN_CLUSTER string; absent where there is Layer 0 alone, which has no gateway. */
+  string?: string;
   findings: Finding[];
   addresses: AddressChoice[];
   operations: Operation[];
@@ -110,12 +112,7 @@ export async function bootstrap(ports: OperatorPorts, options: BootstrapOptions)
         choices: addresses,
         ...(known ? { roles: new Map(known.journal.hosts.map((h) => [h.name, h.roles])) } : {}),
         allowPublicPlaintext: options.allowPublicPlaintext,
-        domain: {
-          name: domain,
-          isDefault: domain === defaultDomain(looked),
-          publicAddresses: looked.map((l) => l.publicAddress),
-          resolved: domain === defaultDomain(looked) ? [] : await ports.resolve(domain),
-        },
+        ...(options.layer0 ? { layer0: true } : { domain: await judged(ports, domain, looked) }),
       },
     );
     for (const finding of findings) ports.reporter.event({ type: 'finding', finding });
@@ -130,7 +127,8 @@ export async function bootstrap(ports: OperatorPorts, options: BootstrapOptions)
       images: bundle?.manifest.images,
     });
     const cluster = localCluster(journal);
-    const planned = { cluster, string: formatClusterString(cluster), findings, addresses, operations };
+    const string = journal.layer0 ? {} : { string: formatClusterString(cluster) };
+    const planned = { cluster, ...string, findings, addresses, operations };
     if (options.dryRun) return planned;
     await options.confirm(operations);
     // From here on a kill at any moment must find the same ids and keys again.
@@ -146,6 +144,12 @@ export async function bootstrap(ports: OperatorPorts, options: BootstrapOptions)
 function given(options: BootstrapOptions, name: string): { given?: string } {
   const address = options.internalAddresses.get(name);
   return address === undefined ? {} : { given: address };
+}
+
+async function judged(ports: OperatorPorts, name: string, looked: readonly Looked[]): Promise<JudgedDomain> {
+  const isDefault = name === defaultDomain(looked);
+  const publicAddresses = looked.map((l) => l.publicAddress);
+  return { name, isDefault, publicAddresses, resolved: isDefault ? [] : await ports.resolve(name) };
 }
 
 function defaultDomain(looked: readonly Looked[]): string {

@@ -46,6 +46,16 @@ export function sameHosts(
       `leave out --domain, or begin anew: flynn cluster destroy ${journal.name}`,
     );
   }
+  if (options.layer0 !== (journal.layer0 === true)) {
+    throw conflict(
+      journal.layer0
+        ? `the cluster ${journal.name} is Layer 0 alone: it was begun with --layer0`
+        : `the cluster ${journal.name} was begun with the platform, not with --layer0`,
+      journal.layer0
+        ? `flynn cluster bootstrap --layer0 …   (or begin anew: flynn cluster destroy ${journal.name})`
+        : `leave out --layer0, or begin anew: flynn cluster destroy ${journal.name}`,
+    );
+  }
   return options.trust === undefined ? journal : withTrust(journal, options.trust);
 }
 
@@ -92,21 +102,22 @@ export async function newCluster(
     ...(options.capacity ? { capacity: options.capacity } : {}),
     ...(options.identity ? { identity: options.identity } : {}),
     ...(options.trust ? { trust: options.trust } : {}),
+    ...(options.layer0 ? { layer0: true as const } : {}),
   };
   return { journal, secrets };
 }
 
 /** A cluster as this computer remembers it. */
 export function localCluster(journal: ClusterJournal): LocalCluster {
-  const { name, id, domain, hosts } = journal;
+  const { name, id, domain, hosts, layer0 } = journal;
   return {
     name,
     id,
-    domain,
+    ...(layer0 ? { layer0 } : { domain }),
     fingerprint: journal.gatewayFingerprint,
     ...(journal.identity ? { identity: journal.identity } : {}),
     gateways: hosts
-      .filter((host) => host.roles.includes('control'))
+      .filter((host) => !layer0 && host.roles.includes('control'))
       .map((host) => `${bracketHost(host.publicAddress)}:${journal.gatewayPort}`),
     hosts: hosts.map(({ name, target, hostKey, address, publicAddress, roles }) => ({
       name,

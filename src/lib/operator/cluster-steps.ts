@@ -90,7 +90,7 @@ export async function guardEtcd(work: ClusterWork, signal: AbortSignal): Promise
   const member = members(work)[0];
   if (!member) throw new Error('the cluster has no member of etcd');
   const { cert, key } = work.secrets.root;
-  const script = authScript(concerned(work), member);
+  const script = authScript(concerned(work), member, work.journal.layer0);
   const result = await linkTo(work, member.name).docker.containers.exec(etcdContainer, ['sh', '-c', script], {
     input: `${cert}${key}`,
     timeoutMs: 120_000,

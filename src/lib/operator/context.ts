@@ -35,10 +35,13 @@ export const LocalCluster = z.object({
   name: ClusterName,
   id: z.string().optional(),
   domain: z.string().optional(),
-  gateways: z.array(z.string()).min(1),
+  /** None where there is Layer 0 alone. */
+  gateways: z.array(z.string()),
   fingerprint: z.string().startsWith('SHA256:'),
   /** Path of the private key that this cluster is used with; absent: the agent's and the default ones. */
   identity: z.string().optional(),
+  /** It is a grid without the platform. */
+  layer0: z.literal(true).optional(),
   hosts: z.array(LocalHost).default([]),
 });
 export type LocalCluster = z.infer<typeof LocalCluster>;

@@ -108,7 +108,7 @@ interface Grant {
 }
 
 /** The roles of the grid: who may do what below which prefix. All keys begin with a lower-case letter. */
-export function rolesOf(hosts: readonly { name: string }[]): Map<string, Grant[]> {
+export function rolesOf(hosts: readonly { name: string }[], layer0 = false): Map<string, Grant[]> {
   const all = { from: 'a', to: '{' };
   // People's public keys are Layer 1's business: `keys/` to `keys0` is left out.
   const reader: Grant[] = [
@@ -125,6 +125,7 @@ export function rolesOf(hosts: readonly { name: string }[]): Map<string, Grant[]
     ],
     ['grid-reader', reader],
   ]);
+  if (layer0) roles.delete('router');
   for (const { name } of hosts) {
     const own = [
       `${keys.hosts}${name}/`,
@@ -142,11 +143,11 @@ export function rolesOf(hosts: readonly { name: string }[]): Map<string, Grant[]
 }
 
 /** Which roles a user (a certificate's name) has. */
-export function usersOf(hosts: readonly { name: string }[]): Map<string, string[]> {
+export function usersOf(hosts: readonly { name: string }[], layer0 = false): Map<string, string[]> {
   return new Map([
     ['root', ['root']],
     ['control', ['control']],
-    ['router', ['router']],
+    ...(layer0 ? [] : [['router', ['router']] as [string, string[]]]),
     ...hosts.map(({ name }): [string, string[]] => [`host-${name}`, [`host-${name}`, 'grid-reader']]),
   ]);
 }
@@ -156,7 +157,7 @@ export function usersOf(hosts: readonly { name: string }[]): Map<string, string[
  * with the root certificate and key on standard input, which it keeps in memory only as long as it runs. It prints
  * `added` for every user and role that was not there; repeating it changes nothing.
  */
-export function authScript(hosts: readonly { name: string }[], member: JournalHost): string {
+export function authScript(hosts: readonly { name: string }[], member: JournalHost, layer0 = false): string {
   const ctl = (...args: string[]): string => `etcdctl_ ${quoteArgv(args)}`;
   const lines = [
     'set -eu',
@@ -173,7 +174,7 @@ export function authScript(hosts: readonly { name: string }[], member: JournalHo
     // A name that is there already is what we want; every other failure shows.
     'unless_there() { if out=$("$@" 2>&1); then echo added; return; fi; case $out in *"already exists"*) ;; *) echo "$out" >&2; return 1;; esac; }',
   ];
-  for (const [role, grants] of rolesOf(hosts)) {
+  for (const [role, grants] of rolesOf(hosts, layer0)) {
     lines.push(`unless_there ${ctl('role', 'add', role)}`);
     for (const { kind, key, to } of grants) {
       const range = to === undefined ? ['--prefix=true', role, kind, key] : [role, kind, key, to];
@@ -181,7 +182,7 @@ export function authScript(hosts: readonly { name: string }[], member: JournalHo
     }
   }
   lines.push(`unless_there ${ctl('role', 'add', 'root')}`);
-  for (const [user, roles] of usersOf(hosts)) {
+  for (const [user, roles] of usersOf(hosts, layer0)) {
     lines.push(`unless_there ${ctl('user', 'add', user, '--no-password')}`);
     for (const role of roles) lines.push(`quietly ${ctl('user', 'grant-role', user, role)}`);
   }

@@ -85,7 +85,7 @@ export function clusterExecutors(options: ExecutorOptions): Record<OperationKind
     },
     'files.write': (handle) => {
       const { host, link } = on(handle);
-      return writeFiles(link.conn, hostDirs(host), hostFiles(journal, secrets, host), handle.signal);
+      return writeFiles(link.conn, hostDirs(journal, host), hostFiles(journal, secrets, host), handle.signal);
     },
     'images.build': async (handle) => {
       const built = await source.build?.(on(handle).link.docker, handle.progress, handle.signal);

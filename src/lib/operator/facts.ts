@@ -2,21 +2,27 @@
 import { z } from 'zod';
 import { ports } from '../api/grid.js';
 
-/** Ports that our own containers will hold, with what they are for. */
-export const fixedPorts = (chosen: { http: number; https: number; gateway: number }): Map<number, string> =>
+/** Ports that our own containers will hold, with what they are for; without `chosen`, those of Layer 0. */
+export const fixedPorts = (
+  chosen: { http: number; https: number; gateway: number } | undefined,
+): Map<number, string> =>
   new Map([
-    [chosen.http, 'HTTP'],
-    [chosen.https, 'HTTPS'],
-    [chosen.gateway, 'the gateway'],
+    ...(chosen ? platformPorts(chosen) : []),
     [ports.agent, 'the host agent'],
     [ports.agentHealth, "the host agent's health"],
-    [ports.routerMonitor, "the router's monitor"],
     [ports.sampi, 'sampi'],
-    [ports.controller, 'the controller'],
-    [ports.registry, 'the registry'],
     [ports.etcdClient, 'etcd'],
     [ports.etcdPeer, "etcd's peers"],
   ]);
+
+const platformPorts = (chosen: { http: number; https: number; gateway: number }): [number, string][] => [
+  [chosen.http, 'HTTP'],
+  [chosen.https, 'HTTPS'],
+  [chosen.gateway, 'the gateway'],
+  [ports.routerMonitor, "the router's monitor"],
+  [ports.controller, 'the controller'],
+  [ports.registry, 'the registry'],
+];
 
 /** A process that listens on a port. `container` is the id of the container it runs in, if it runs in one. */
 export interface Listener {

@@ -30,11 +30,12 @@ export function seedOf(
   return {
     cluster,
     hosts: journal.hosts.map((host) => seedHostOf(journal, secrets, host)),
-    omnis: omniJobs(images, journal).map(({ template, ...omni }) => ({
+    omnis: omniJobs(images, journal, journal.layer0).map(({ template, ...omni }) => ({
       ...omni,
       template: JobTemplate.parse(template),
     })),
-    sshKeys: [...sshKeys],
+    // People's keys are for gateways.
+    sshKeys: journal.layer0 ? [] : [...sshKeys],
   };
 }
 

@@ -29,23 +29,27 @@ export function etcdEndpoints(journal: ClusterJournal, host: JournalHost): strin
 }
 
 /** Directories below /etc/flynn and /var/lib/flynn; keys lie in directories that only root enters. */
-export function hostDirs(host: JournalHost): DirSpec[] {
+export function hostDirs({ layer0 }: Pick<ClusterJournal, 'layer0'>, host: JournalHost): DirSpec[] {
   const at = (dir: string): string => join(hostPaths.config, dir);
   const data = (dir: string): string => join(hostPaths.data, dir);
   const control = host.roles.includes('control');
   return [
     { path: hostPaths.config, mode: 0o755 },
     { path: at(configDirs.common), mode: 0o755 },
-    // Always there, also empty: build jobs mount it.
-    { path: at(configDirs.trust), mode: 0o755 },
     { path: at(configDirs.host), mode: 0o700 },
-    { path: at(configDirs.router), mode: 0o700 },
     { path: hostPaths.data, mode: 0o755 },
-    { path: data('router'), mode: 0o755 },
     { path: data('dns'), mode: 0o755 },
-    ...(control
+    ...(control ? [{ path: at(configDirs.control), mode: 0o700 }] : []),
+    ...(layer0
+      ? []
+      : [
+          // Always there, also empty: build jobs mount it.
+          { path: at(configDirs.trust), mode: 0o755 },
+          { path: at(configDirs.router), mode: 0o700 },
+          { path: data('router'), mode: 0o755 },
+        ]),
+    ...(control && !layer0
       ? [
-          { path: at(configDirs.control), mode: 0o700 },
           { path: data('registry'), mode: 0o700 },
           { path: data('gateway'), mode: 0o700 },
         ]
@@ -91,17 +95,17 @@ export function hostFiles(journal: ClusterJournal, secrets: ClusterSecrets, host
   const trust = host.trust ?? journal.trust;
   return [
     at(configDirs.common, 'ca.crt', secrets.authority.cert, 0o644),
-    ...(trust ? [at(configDirs.trust, 'ca.crt', trust, 0o644)] : []),
+    ...(trust && !journal.layer0 ? [at(configDirs.trust, 'ca.crt', trust, 0o644)] : []),
     ...pair(configDirs.host, 'host', own.host),
     at(configDirs.host, 'wrap.key', own.wrap.privateKey, 0o600),
-    ...pair(configDirs.router, 'router', own.router),
+    ...(journal.layer0 ? [] : pair(configDirs.router, 'router', own.router)),
     ...(own.etcd ? pair(configDirs.etcd, 'server', own.etcd) : []),
     ...(own.control
       ? [
           ...pair(configDirs.control, 'control', own.control),
           at(configDirs.control, 'cluster.key', secrets.clusterKey, 0o600),
           at(configDirs.control, 'ca.key', secrets.authority.key, 0o600),
-          at(configDirs.control, 'gateway_host_key', secrets.gatewayKey, 0o600),
+          ...(journal.layer0 ? [] : [at(configDirs.control, 'gateway_host_key', secrets.gatewayKey, 0o600)]),
         ]
       : []),
     at(configDirs.common, 'host.json', `${JSON.stringify(hostFile(journal, host), null, 2)}\n`, 0o644),

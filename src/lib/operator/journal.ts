@@ -38,6 +38,8 @@ export const ClusterJournal = z.object({
   capacity: z.object({ memoryMiB: z.number().int(), cpuMillis: z.number().int() }).optional(),
   /** PEM certificates of authorities that system images and builds trust beside the usual ones. */
   trust: z.string().optional(),
+  /** It is a grid without the platform: no controller, gateway, router, registry. */
+  layer0: z.literal(true).optional(),
   /** What the cluster's appliances run from, and the bundle it came in. */
   images: ImageManifest.optional(),
   bundle: z.string().optional(),

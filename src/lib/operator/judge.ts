@@ -36,6 +36,8 @@ export interface JudgeContext {
   ports: { http: number; https: number; gateway: number };
   choices: readonly AddressChoice[];
   allowPublicPlaintext: boolean;
+  /** The grid has no platform on it. */
+  layer0?: boolean;
   /** Roles by host name; absent: by position. */
   roles?: ReadonlyMap<string, readonly HostRole[]>;
   /** The hosts join others that are not judged here. */
@@ -45,7 +47,7 @@ export interface JudgeContext {
 }
 
 /** The cluster's domain and what it resolves to. */
-interface JudgedDomain {
+export interface JudgedDomain {
   name: string;
   isDefault: boolean;
   publicAddresses: readonly string[];
@@ -101,12 +103,16 @@ function judgeHost(report: HostReport, roles: readonly HostRole[], context: Judg
     const hint = 'docker system df   (on the host: shows what could go; 4 GiB must be free)';
     say('error', 'disk', `${free} GiB are free at ${facts.disk.path}`, hint);
   }
-  const needed = memoryNeeded(roles);
+  const needed = memoryNeeded(roles, context.layer0);
   const has = Math.floor(facts.memoryBytes / MiB);
   if (facts.memoryBytes < limits.memoryBytes) {
     say('error', 'memory', `it has ${has} MiB of memory`, 'a host needs 512 MiB');
   } else if (facts.memoryBytes < needed) {
-    const what = roles.includes('control') ? 'the control plane' : 'the router';
+    const what = roles.includes('control')
+      ? 'the control plane'
+      : context.layer0
+        ? 'the host agent'
+        : 'the router';
     say('error', 'memory', `it has ${has} MiB of memory`, `${what} needs ${needed / MiB} MiB on it`);
   }
   if (facts.member && facts.member.id !== context.cluster.id) {
@@ -125,7 +131,7 @@ function judgeHost(report: HostReport, roles: readonly HostRole[], context: Judg
       `name it ${facts.member.host}=…`,
     );
   }
-  for (const [port, purpose] of fixedPorts(context.ports)) {
+  for (const [port, purpose] of fixedPorts(context.layer0 ? undefined : context.ports)) {
     const listener = facts.listeners.find(
       (l) => l.port === port && !isOurs(l, facts) && inTheWay(l, context, name),
     );
@@ -213,7 +219,8 @@ function isOurs(listener: Listener, facts: HostFacts): boolean {
 function inTheWay(listener: Listener, context: JudgeContext, host: string): boolean {
   const { http, https, gateway } = context.ports;
   const wide = ['*', '0.0.0.0', '::', ''];
-  if (wide.includes(listener.address) || [http, https, gateway].includes(listener.port)) return true;
+  const open = context.layer0 ? [] : [http, https, gateway];
+  if (wide.includes(listener.address) || open.includes(listener.port)) return true;
   const address = context.choices.find((choice) => choice.host === host)?.address;
   return listener.address === address || (listener.address.startsWith('127.') && listener.port === 2379);
 }

@@ -31,8 +31,12 @@ export function imageOf(images: Readonly<Record<string, string>>, appliance: str
   return image;
 }
 
-/** The omni jobs of a cluster, in the order of their first start. */
-export function omniJobs(images: Readonly<Record<string, string>>, publicPorts: PublicPorts): OmniPlan[] {
+/** The omni jobs of a cluster, or of one of Layer 0 alone, in the order of their first start. */
+export function omniJobs(
+  images: Readonly<Record<string, string>>,
+  publicPorts: PublicPorts,
+  layer0 = false,
+): OmniPlan[] {
   const port = (name: string, number: number) => ({ name, container: number, fixed: number });
   const job = (
     name: keyof typeof applianceMemory,
@@ -65,7 +69,7 @@ export function omniJobs(images: Readonly<Record<string, string>>, publicPorts: 
       ],
     },
   });
-  return [
+  const grid = [
     // First: whatever starts after it resolves names by it. Its agent tells it the rest by a file.
     job('dns', 'all', 5, {
       cpuShares: 4096,
@@ -75,6 +79,10 @@ export function omniJobs(images: Readonly<Record<string, string>>, publicPorts: 
       ports: [port('api', ports.sampi)],
       health: { type: 'tcp', port: 'api', intervalMs: applianceCheckMs },
     }),
+  ];
+  if (layer0) return grid;
+  return [
+    ...grid,
     job('controller', 'control', 20, {
       ports: [port('api', ports.controller)],
       health: { type: 'tcp', port: 'api', intervalMs: applianceCheckMs },

@@ -56,7 +56,7 @@ function planDocker(add: Add, host: JournalHost, found: HostFacts | undefined): 
 /** A host's files; returns the id. */
 function planFiles(add: Add, { journal, secrets }: PlanInput, host: JournalHost): string {
   return add('files.write', 'write configuration and certificates', [], host, [
-    ...hostDirs(host).map((dir) => `${dir.path}/ ${dir.mode.toString(8)}`),
+    ...hostDirs(journal, host).map((dir) => `${dir.path}/ ${dir.mode.toString(8)}`),
     ...hostFiles(journal, secrets, host).map((file) => `${file.path} ${file.mode.toString(8)}`),
   ]);
 }

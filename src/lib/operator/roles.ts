@@ -18,11 +18,12 @@ export const applianceMemory = {
   dns: 16,
 } as const;
 
-/** Memory that a host needs to be of use: reserve and appliances, in bytes. */
-export function memoryNeeded(roles: readonly HostRole[]): number {
+/** Memory that a host needs to be of use: reserve and appliances (those of Layer 0 alone, if so), in bytes. */
+export function memoryNeeded(roles: readonly HostRole[], layer0 = false): number {
   const { sampi, controller, gateway, registry, router, dns } = applianceMemory;
-  const control = roles.includes('control') ? sampi + controller + gateway + registry : 0;
-  return (systemReserve.memoryMiB + router + dns + control) * MiB;
+  const platform = layer0 ? 0 : controller + gateway + registry;
+  const control = roles.includes('control') ? sampi + platform : 0;
+  return (systemReserve.memoryMiB + dns + (layer0 ? 0 : router) + control) * MiB;
 }
 
 /**

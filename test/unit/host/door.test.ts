@@ -46,7 +46,11 @@ describe('an open door', () => {
   beforeAll(async () => {
     dir = await mkdtemp(join(tmpdir(), 'flynn-door-'));
     const authority = await newAuthority('test', Date.now());
-    const pair = await issue(authority, { name: 'control', addresses: ['127.0.0.1', '127.0.0.2'] }, Date.now());
+    const pair = await issue(
+      authority,
+      { name: 'control', addresses: ['127.0.0.1', '127.0.0.2'] },
+      Date.now(),
+    );
     identity = { ca: authority.cert, ...pair };
   });
   afterEach(() => closers.splice(0).forEach((close) => close()));
@@ -111,7 +115,9 @@ describe('an open door', () => {
           res.writeHead(req.url === '/bad' ? 409 : 200, { 'content-type': 'application/json' });
           const body = Buffer.concat(chunks).toString();
           res.end(
-            req.url === '/bad' ? '{"code":"conflict","message":"no"}' : JSON.stringify({ url: req.url, body }),
+            req.url === '/bad'
+              ? '{"code":"conflict","message":"no"}'
+              : JSON.stringify({ url: req.url, body }),
           );
         });
       });
@@ -127,7 +133,10 @@ describe('an open door', () => {
     /** A door in front of it, at whatever port it has. */
     async function through(port: number): Promise<HttpClient> {
       const dial = (_request: http.IncomingMessage, signal: AbortSignal) =>
-        dialUpstream({ what: 'host a', addresses: ['127.0.0.1'], port }, { identity, clock: systemClock, signal });
+        dialUpstream(
+          { what: 'host a', addresses: ['127.0.0.1'], port },
+          { identity, clock: systemClock, signal },
+        );
       const { passOn, passUpgradeOn } = await import('../../../src/lib/layer0/host/door-http.js');
       const to = async (request: http.IncomingMessage, signal: AbortSignal) => ({
         path: request.url ?? '/',
@@ -151,7 +160,9 @@ describe('an open door', () => {
       await expect(client.call('GET', '/bad', z.unknown())).rejects.toMatchObject({ code: 'conflict' });
       const socket = await client.upgrade('POST', '/attach');
       socket.write('hello');
-      const [echo] = (await new Promise((resolve) => socket.once('data', (data: Buffer) => resolve([data])))) as [Buffer];
+      const [echo] = (await new Promise((resolve) =>
+        socket.once('data', (data: Buffer) => resolve([data])),
+      )) as [Buffer];
       expect(echo.toString()).toBe('hello');
       socket.destroy();
     });

@@ -73,7 +73,7 @@ describe('hosts', () => {
 
   it('given no authority, then the directory is there and empty: build jobs mount it', () => {
     const journal = journalOf('a');
-    expect(hostDirs(journal.hosts[0]!)).toContainEqual({ path: '/etc/flynn/trust', mode: 0o755 });
+    expect(hostDirs({}, journal.hosts[0]!)).toContainEqual({ path: '/etc/flynn/trust', mode: 0o755 });
     expect(trustOf(journal, 'a')).toEqual([]);
     expect(builderTemplate('x').mounts).toEqual([
       { type: 'bind', source: '/etc/flynn/trust', target: '/etc/flynn/trust', readOnly: true },
