@@ -136,7 +136,9 @@ export const answers: Readonly<Record<string, z.ZodType>> = {
     }),
   ),
   'cluster:add-host': of<ResultOf<ClusterAddHost>>()(z.object({ ...members, hosts: z.array(z.string()) })),
-  'cluster:bootstrap': of<ResultOf<ClusterBootstrap>>()(z.object({ ...members, string: z.string().optional() })),
+  'cluster:bootstrap': of<ResultOf<ClusterBootstrap>>()(
+    z.object({ ...members, string: z.string().optional() }),
+  ),
   'cluster:destroy': of<ResultOf<ClusterDestroy>>()(
     z.object({ name: z.string(), hosts: z.array(z.object({ host: z.string(), containers: z.number() })) }),
   ),

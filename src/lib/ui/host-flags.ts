@@ -17,6 +17,22 @@ export const reachFlags = {
   }),
 };
 
+/** How Layer 0 is reached: the same, listed once for all commands. */
+export const loginFlags = {
+  identity: Flags.string({
+    char: 'i',
+    description: 'private key file for the SSH login to the hosts (default: the one of bootstrap)',
+    multiple: true,
+    multipleNonGreedy: true,
+    helpGroup: 'GLOBAL',
+  }),
+  'ssh-config': Flags.string({
+    description: 'ssh_config file',
+    env: 'FLYNN_SSH_CONFIG',
+    helpGroup: 'GLOBAL',
+  }),
+};
+
 /** The flag that takes every question for answered. */
 export const yesFlag = { yes: Flags.boolean({ char: 'y', description: 'ask nothing' }) };
 
