@@ -5,6 +5,11 @@ const valued = new Set(['-a', '--app', '-c', '--cluster']);
 const bare = new Set(['--json']);
 /** Flags of `flynn run` that take a value. */
 const runValued = new Set(['-e', '--env']);
+/** Flags of `flynn jobs:run` that take a value. */
+const jobValued = new Set([
+  ...['-e', '-i', '--constraint', '--cpu', '--env', '--host', '--identity', '--kind', '--memory', '--name'],
+  ...['--port', '--restart', '--service', '--ssh-config', '--timeout', '--user', '--volume', '--workdir'],
+]);
 
 /**
  * Moves global flags that stand in front of the command behind its name. `ids` holds every command and topic with
@@ -33,17 +38,27 @@ export function hoistGlobalFlags(argv, ids) {
   return [...argv.slice(at, end), ...flags, ...argv.slice(end)];
 }
 
+/** Commands whose last words belong to what they run, with their flags that take a value. */
+const runners = [
+  { words: ['run'], valued: runValued },
+  { words: ['jobs', 'run'], valued: jobValued },
+  { words: ['jobs:run'], valued: jobValued },
+  { words: ['job', 'run'], valued: jobValued },
+  { words: ['job:run'], valued: jobValued },
+];
+
 /**
- * Puts `--` in front of the command of `flynn run`, so that none of its words is taken for a flag of ours
- * (`flynn run ls --help`). A line that is no run, or names no command, is returned unchanged.
+ * Puts `--` in front of the first word of `flynn run` and `flynn jobs:run` that is no flag of ours, so that none of
+ * those after it is taken for one (`flynn run ls --help`). A line that is no run, or names nothing, is unchanged.
  * @param {readonly string[]} argv with the command's name first
  * @returns {string[]}
  */
 export function guardRunWords(argv) {
-  if (argv[0] !== 'run') return [...argv];
-  let at = 1;
+  const runner = runners.find(({ words }) => words.every((word, at) => argv[at] === word));
+  if (!runner) return [...argv];
+  let at = runner.words.length;
   while (at < argv.length && argv[at].startsWith('-') && argv[at] !== '--') {
-    at += valued.has(argv[at]) || runValued.has(argv[at]) ? 2 : 1;
+    at += valued.has(argv[at]) || runner.valued.has(argv[at]) ? 2 : 1;
   }
   if (at >= argv.length || argv[at] === '--') return [...argv];
   return [...argv.slice(0, at), '--', ...argv.slice(at)];

@@ -12,7 +12,7 @@ export default class ClusterAdd extends FlynnCommand<ClusterAccess> {
   static override flags = {
     name: Flags.string({ description: 'another name for it here' }),
     identity: Flags.string({ char: 'i', description: 'private key file to use it with' }),
-    default: Flags.boolean({ char: 'd', description: 'make it the default' }),
+    default: Flags.boolean({ description: 'make it the default' }),
     force: Flags.boolean({ description: 'replace a cluster of the same name' }),
   };
 

@@ -1,5 +1,6 @@
 // The base of commands that talk to the controller: the way in as a port, opened on demand and closed at the end.
 import { Flags } from '@oclif/core';
+import { FlynnError } from '../api/errors.js';
 import { FlynnCommand } from '../ui/command.js';
 import type { ControllerClient } from './controller.js';
 import type { Access, OpenAccess } from './open.js';
@@ -27,9 +28,15 @@ export abstract class ControllerCommand<Result extends object | void = void> ext
     return this.opened;
   }
 
-  /** The controller of the cluster of `--cluster`. */
+  /** The controller of the cluster of `--cluster`. Throws `missing` where there is Layer 0 alone. */
   protected async controller(flags: { cluster?: string }): Promise<ControllerClient> {
-    return (await this.access(flags.cluster)).controller;
+    const { context, controller } = await this.access(flags.cluster);
+    if (context.gateways.length > 0) return controller;
+    throw new FlynnError({
+      code: 'missing',
+      message: `the cluster ${context.name} is Layer 0 alone: it has no controller, and nothing that runs apps`,
+      hint: 'flynn jobs:list   (flynn help jobs, hosts, volumes, services: what works there)',
+    });
   }
 }
 

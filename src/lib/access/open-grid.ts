@@ -70,7 +70,7 @@ export const openGrid: OpenGrid = async ({ env, signal, cluster: flag, identity 
     connector: createConnector(env.SSH_AUTH_SOCK ? { agentSocket: env.SSH_AUTH_SOCK } : {}),
     auth:
       identity.length > 0 ? { identityFiles: identity.map((file) => resolve(file)) } : keysFrom(env, cluster),
-    ...(sshConfig ? { sshConfig } : {}),
+    ...((sshConfig ?? env.FLYNN_SSH_CONFIG) ? { sshConfig: sshConfig ?? env.FLYNN_SSH_CONFIG } : {}),
     clock: systemClock,
     signal,
   });

@@ -56,13 +56,6 @@ export const openAccess: OpenAccess = async ({ env, cluster }) => {
     auth: keysFrom(env, context),
     clock: systemClock,
   });
-  if (context.gateways.length === 0) {
-    throw new FlynnError({
-      code: 'missing',
-      message: `the cluster ${context.name} is Layer 0 alone: it has no controller, and nothing that runs apps`,
-      hint: 'flynn jobs:list   (or flynn help, for what works there)',
-    });
-  }
   const agent = new agents.ChannelAgent(async () => {
     const connection = await gateway.connection();
     const channel = await connection.spawn(['flynn-api']);

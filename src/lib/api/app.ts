@@ -221,7 +221,10 @@ export type LogLine = z.infer<typeof LogLine>;
 /** `GET /v1/status`: the whole grid, for `cluster status` and its picture. */
 export const GridStatus = z.object({
   cluster: z.string(),
+  /** Empty where there is Layer 0 alone. */
   domain: z.string(),
+  /** There is Layer 0 alone: nobody leads, nothing routes. */
+  layer0: z.literal(true).optional(),
   revision: z.number().int(),
   leader: z.string().optional(),
   etcd: z.object({

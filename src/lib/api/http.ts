@@ -1,7 +1,7 @@
 // The one HTTP client: JSON calls and NDJSON streams over any agent (mTLS inside the grid, an SSH channel outside).
 import http from 'node:http';
 import https from 'node:https';
-import type { Duplex } from 'node:stream';
+import type { Duplex, Readable } from 'node:stream';
 import type { z } from 'zod';
 import { errorFromBody, FlynnError } from './errors.js';
 
@@ -61,6 +61,38 @@ export class HttpClient {
       if (typeof line === 'object' && line !== null && 'error' in line) throw errorFromBody(line.error, 500);
       yield schema.parse(line);
     }
+  }
+
+  /** The answer's body as it comes, for what is no JSON. There is no deadline once it has begun. Errors as `call`. */
+  async download(path: string, options: CallOptions = {}): Promise<Readable> {
+    const response = await this.send('GET', path, options, 0);
+    const status = response.statusCode ?? 500;
+    if (status >= 300) throw errorFromBody(parseJson(await readAll(response)), status);
+    return response;
+  }
+
+  /** Sends a stream as the body, no faster than it is taken; there is no deadline. Errors as `call`. */
+  async upload<S extends z.ZodType>(
+    method: Method,
+    path: string,
+    schema: S,
+    source: Readable,
+    options: CallOptions = {},
+  ): Promise<z.infer<S>> {
+    const response = await new Promise<http.IncomingMessage>((resolve, reject) => {
+      const request = this.open(method, path, options);
+      // An answer before the end of the body is a refusal: the rest of it is not sent.
+      request.once('response', (answer) => {
+        source.unpipe(request);
+        resolve(answer);
+      });
+      request.once('error', (error) => reject(this.lost(path, error)));
+      source.once('error', (error) => request.destroy(error));
+      source.pipe(request);
+    });
+    const body = parseJson(await readAll(response));
+    if ((response.statusCode ?? 500) >= 300) throw errorFromBody(body, response.statusCode ?? 500);
+    return schema.parse(body);
   }
 
   /** Upgrades to a raw two-way stream (`Upgrade: flynn`), for attach and run. */

@@ -70,11 +70,13 @@ export function gridPicture(status: GridStatus, options: GridOptions): string[] 
     width += own;
   }
   flush();
-  return [...lines, paint(legend, 'dim')];
+  return [...lines, paint(status.layer0 ? gridLegend : legend, 'dim')];
 }
 
 const legend =
   'E etcd  L Lorne (host agent)  S Sampi  C controller  G gateway  R router  I images   ! broken  ~ on its way';
+
+const gridLegend = 'E etcd  L Lorne (host agent)  S Sampi   ! broken  ~ on its way';
 
 interface BoxOptions {
   paint: (text: string, tone: Tone) => string;

@@ -100,6 +100,7 @@ export const PutVolume = z.object({
   owner: z.string().max(80).default(''),
   sizeLimit: z.number().int().min(1).optional(),
 });
+export type PutVolume = z.input<typeof PutVolume>;
 
 /** A volume and the jobs that are claimed with it. */
 export const VolumeView = VolumeRecord.extend({

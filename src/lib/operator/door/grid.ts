@@ -1,5 +1,5 @@
 // Layer 0 as its operator uses it: typed calls through the door, to Sampi and to the agents.
-import type { Duplex } from 'node:stream';
+import type { Duplex, Readable } from 'node:stream';
 import { z } from 'zod';
 import { ServiceList, ServiceView } from '../../api/discovery.js';
 import { DoorInfo } from '../../api/door.js';
@@ -16,19 +16,19 @@ import {
   type TransactionInput,
 } from '../../api/sampi.js';
 import { NamedTemplate } from '../../api/sampi-routes.js';
-import { HostFacts } from '../../layer0/host/facts.js';
+import { HostFacts, JobLogLine, VolumeView, type PutVolume } from '../../layer0/host/shapes.js';
 
 /** A line of a job's output. */
-export const JobLogLine = z.object({
-  stream: z.enum(['stdout', 'stderr']),
-  line: z.string(),
-  /** RFC 3339 with nanoseconds. */
-  ts: z.string(),
-});
 export type JobLogLine = z.infer<typeof JobLogLine>;
 
 /** A claim with the host and the job that it is of. */
 export type ListedClaim = ClaimsPage['claims'][number];
+
+/** A host whose agent does not answer, and what there was instead. */
+export interface SilentHost {
+  host: string;
+  error: FlynnError;
+}
 
 /** What goes with a call. */
 export interface CallOptions {
@@ -70,15 +70,36 @@ export class GridClient {
   /** What the agents of these hosts report of their jobs, and who of them does not answer. */
   async jobsOn(
     hosts: readonly string[],
-    { signal }: CallOptions = {},
-  ): Promise<{ jobs: JobView[]; silent: { host: string; error: FlynnError }[] }> {
-    const silent: { host: string; error: FlynnError }[] = [];
-    const lists = await Promise.all(
+    options: CallOptions = {},
+  ): Promise<{ jobs: JobView[]; silent: SilentHost[] }> {
+    const schema = z.object({ jobs: z.array(JobView) });
+    const { answers, silent } = await this.all(hosts, 'jobs', schema, options);
+    return { jobs: answers.flatMap(({ jobs }) => jobs), silent };
+  }
+
+  /** The volumes of these hosts, and who of them does not answer. */
+  async volumes(
+    hosts: readonly string[],
+    options: CallOptions = {},
+  ): Promise<{ volumes: VolumeView[]; silent: SilentHost[] }> {
+    const schema = z.object({ volumes: z.array(VolumeView) });
+    const { answers, silent } = await this.all(hosts, 'volumes', schema, options);
+    return { volumes: answers.flatMap(({ volumes }) => volumes), silent };
+  }
+
+  /** The same of many agents at once. */
+  private async all<S extends z.ZodType>(
+    hosts: readonly string[],
+    path: string,
+    schema: S,
+    { signal }: CallOptions,
+  ): Promise<{ answers: z.infer<S>[]; silent: SilentHost[] }> {
+    const silent: SilentHost[] = [];
+    const options = { timeoutMs: agentMs, ...(signal ? { signal } : {}) };
+    const answers = await Promise.all(
       hosts.map(async (host) => {
-        const schema = z.object({ jobs: z.array(JobView) });
-        const options = { timeoutMs: agentMs, ...(signal ? { signal } : {}) };
         try {
-          return (await this.http.call('GET', `${agent(host)}/jobs`, schema, options)).jobs;
+          return [await this.http.call('GET', `${agent(host)}/${path}`, schema, options)];
         } catch (error) {
           if (signal?.aborted) throw error;
           silent.push({ host, error: toFlynnError(error) });
@@ -86,7 +107,7 @@ export class GridClient {
         }
       }),
     );
-    return { jobs: lists.flat(), silent };
+    return { answers: answers.flat(), silent };
   }
 
   /** What a host's agent says of its host and itself. */
@@ -153,6 +174,33 @@ export class GridClient {
     return this.http.call('PUT', `/sampi/v1/hosts/${host}/tags`, BookAnswer, { body: tags, ...options });
   }
 
+  /** Makes an empty volume; one that is there already is left as it is. */
+  putVolume(host: string, name: string, wish: PutVolume, options: CallOptions = {}): Promise<VolumeView> {
+    return this.http.call('PUT', volumePath(host, name), VolumeView, { body: wish, ...options });
+  }
+
+  /** Destroys a volume and its data. Throws `conflict` while a job is claimed with it. */
+  async deleteVolume(host: string, name: string, options: CallOptions = {}): Promise<void> {
+    await this.http.call('DELETE', volumePath(host, name), z.unknown(), options);
+  }
+
+  /** The content of a volume as a tar. */
+  snapshot(host: string, name: string, options: CallOptions = {}): Promise<Readable> {
+    return this.http.download(`${volumePath(host, name)}/snapshot`, options);
+  }
+
+  /** Makes a volume from such a tar. Throws `exists` when one of that name is there. */
+  restore(
+    host: string,
+    name: string,
+    wish: { owner: string },
+    tar: Readable,
+    options: CallOptions = {},
+  ): Promise<VolumeView> {
+    const path = `${volumePath(host, name)}/restore?${new URLSearchParams(wish).toString()}`;
+    return this.http.upload('POST', path, VolumeView, tar, options);
+  }
+
   /** Services in discovery, as a host's agent knows them. */
   services(host: string, options: CallOptions = {}): Promise<ServiceList> {
     return this.http.call('GET', `${agent(host)}/services`, ServiceList, options);
@@ -164,5 +212,7 @@ export class GridClient {
   }
 }
 
+const volumePath = (host: string, name: string): string =>
+  `${agent(host)}/volumes/${encodeURIComponent(name)}`;
 const agent = (host: string): string => `/hosts/${encodeURIComponent(host)}/v1`;
 const jobPath = (id: string): string => `${agent(hostOfJob(id))}/jobs/${encodeURIComponent(id)}`;

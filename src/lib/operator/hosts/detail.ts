@@ -1,7 +1,7 @@
 // One host with all that Sampi and its own agent tell of it.
 import type { DoorInfo } from '../../api/door.js';
 import { toFlynnError } from '../../api/errors.js';
-import { HostFacts } from '../../layer0/host/facts.js';
+import { HostFacts } from '../../layer0/host/shapes.js';
 import type { GridClient } from '../door/grid.js';
 import { gatherJobs } from '../jobs/gather.js';
 import type { JobRow } from '../jobs/rows.js';
