@@ -37,7 +37,7 @@ export const openGrid: OpenGrid = async ({ env, signal, cluster: flag, identity 
     contexts,
     { flynnHome },
     { createConnector },
-    doors,
+    { openDoor },
     grids,
     { systemClock },
     { keysFrom },
@@ -65,7 +65,7 @@ export const openGrid: OpenGrid = async ({ env, signal, cluster: flag, identity 
       hint: 'run it where the cluster was bootstrapped   (flynn cluster list shows what is known here)',
     });
   }
-  const door = await doors.openDoor({
+  const door = await openDoor({
     cluster,
     connector: createConnector(env.SSH_AUTH_SOCK ? { agentSocket: env.SSH_AUTH_SOCK } : {}),
     auth:
