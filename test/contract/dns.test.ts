@@ -177,12 +177,12 @@ describe('names of services', () => {
 
   it('given a service that moved while its ports were known, then they are right soon after the resolver was asked', async () => {
     await set('moves', ['10.0.0.1', 1]);
-    await warm(clock, gateway, ['moves'], over.signal);
-    expect((await resolver.resolveSrv('moves.flynn'))[0]?.port).toBe(1);
-    await clock.sleep(1_100);
-    await set('moves', ['10.0.0.1', 2]);
-    await warm(clock, gateway, ['moves'], over.signal);
-    expect((await resolver.resolveSrv('moves.flynn'))[0]?.port).toBe(2);
+    for (let port = 1; port <= 3; port++) {
+      await set('moves', ['10.0.0.1', port]);
+      await warm(clock, gateway, ['moves'], over.signal);
+      await clock.sleep(50);
+      expect((await resolver.resolveSrv('moves.flynn'))[0]?.port).toBe(port);
+    }
   });
 });
 

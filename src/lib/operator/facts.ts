@@ -1,6 +1,6 @@
 // Facts of a host: the one shell script that collects them, and the pure function that reads its answer.
 import { z } from 'zod';
-import { ports } from '../api/grid.js';
+import { localPorts, ports } from '../api/grid.js';
 
 /** Ports that our own containers will hold, with what they are for; without `chosen`, those of Layer 0. */
 export const fixedPorts = (
@@ -13,6 +13,9 @@ export const fixedPorts = (
     [ports.sampi, 'sampi'],
     [ports.etcdClient, 'etcd'],
     [ports.etcdPeer, "etcd's peers"],
+    [localPorts.discovery, 'discovery for jobs'],
+    [localPorts.names, "the agent's name server"],
+    [53, "the jobs' resolver"],
   ]);
 
 const platformPorts = (chosen: { http: number; https: number; gateway: number }): [number, string][] => [

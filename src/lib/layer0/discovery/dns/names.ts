@@ -14,8 +14,11 @@ export interface NameSource {
   names(): string[];
 }
 
-/** Seconds for which an answer holds. */
-const ttl = 1;
+/**
+ * Seconds for which an answer holds: none. The resolver keeps what has run out and gives it at once, fetching what is
+ * new; so the agent's own questions after a change bring it up to date within about a second, its measure of time.
+ */
+const ttl = 0;
 /** A name that has no address of a family will not have one soon: its hosts' addresses are what they are. */
 const noDataTtl = 3_600;
 /** Records of one answer: more of a service are not of use to anybody, and would not fit. */
