@@ -12,11 +12,15 @@ import { Rig } from './rig.js';
 
 let rig: Rig;
 let template: string;
+let once: string;
 beforeEach(async () => {
   rig = new Rig();
-  template =
-    (await rig.init({ web: { ports: [{ name: 'http', container: 8080 }], service: { name: 'w' } } })).web ??
-    '';
+  const hashes = await rig.init({
+    web: { ports: [{ name: 'http', container: 8080 }], service: { name: 'w' } },
+    once: { kind: 'oneoff' },
+  });
+  template = hashes.web ?? '';
+  once = hashes.once ?? '';
   rig.boot();
 });
 afterEach(() => rig.halt());
@@ -131,6 +135,16 @@ describe('logs of a job', () => {
     expect(await texts('')).toEqual(['one', 'two', 'three']);
     expect(await texts('?lines=2')).toEqual(['two', 'three']);
     expect(await texts('?lines=1')).toEqual(['three']);
+  });
+
+  it('given a one-off that has ended and is still claimed, when followed, then the lines end', async () => {
+    const job = await rig.claim({ template: once, ports: 0 });
+    await rig.until(job, 'up');
+    const container = rig.docker.byName(`flynn-${job}`);
+    container?.lines.push('one');
+    rig.docker.end(container?.id ?? '', 0);
+    await rig.until(job, 'done');
+    expect(await lines(`/v1/jobs/${job}/logs?follow=1`)).toMatchObject([{ line: 'one' }]);
   });
 
   it('given no such job, then the stream says so', async () => {

@@ -1,6 +1,7 @@
 // The agent's API: facts, jobs, logs, signals and images of its host, for the controller and the other agents.
 import { Hono } from 'hono';
 import { FlynnError, isFlynnError } from '../../api/errors.js';
+import { keys } from '../../api/keys.js';
 import { JobId } from '../../api/names.js';
 import type { Log } from '../../appliance/log.js';
 import { answerError, requireCaller } from '../../appliance/server.js';
@@ -13,8 +14,9 @@ import { addImagesPush } from './images-push.js';
 import { factsOf, healthOf, jobViews } from './facts.js';
 import { jobLogs } from './logs.js';
 import { ndjsonStream } from './ndjson.js';
+import { isOver } from './restart.js';
 import { LogQuery, PullRequest, PutJob, SignalRequest, type JobDetail } from './shapes.js';
-import { currentOf, isRunning } from './state.js';
+import { currentOf, isRunning, type HostState } from './state.js';
 import { addVolumes } from './volumes-api.js';
 
 /** Whether a certificate of that name may call an agent. */
@@ -78,7 +80,7 @@ export const hostApi = (agent: HostAgent, options: HostApiOptions): Hono => {
     const id = JobId.parse(c.req.param('id'));
     const query = LogQuery.parse(c.req.query());
     const gone = new AbortController();
-    const lines = jobLogs({ docker, clock, alive: (job) => state.jobs.has(job) }, id, {
+    const lines = jobLogs({ docker, clock, alive: (job) => goesOn(state, job) }, id, {
       follow: query.follow === '1',
       lines: query.lines,
       since: query.since,
@@ -126,6 +128,16 @@ export const hostApi = (agent: HostAgent, options: HostApiOptions): Hono => {
   if (options.directory) addServiceReads(app, options.directory);
   addVolumes(app, agent);
   return app;
+};
+
+/** Whether a job may still get another container; false for one that has ended for good, claimed or not. */
+const goesOn = (state: HostState, job: string): boolean => {
+  const record = state.jobs.get(job);
+  const claim = state.claims.get(keys.claim(state.host.name, job))?.value;
+  if (!record || !claim) return false;
+  const template = state.templates.get(claim.t);
+  const reported = state.statuses.get(keys.status(state.host.name, job))?.value.state;
+  return !template || !isOver(template, record.exit, reported);
 };
 
 const noSuchJob = (host: string, id: string): FlynnError =>
