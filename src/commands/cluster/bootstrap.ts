@@ -30,6 +30,7 @@ export default class ClusterBootstrap extends FlynnCommand<BootstrapResult> {
       max: 65535,
     }),
     layer0: Flags.boolean({
+      default: false,
       description:
         'the grid alone: hosts, jobs, volumes, discovery; no controller, gateway, router, registry',
     }),

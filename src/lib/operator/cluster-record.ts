@@ -46,7 +46,8 @@ export function sameHosts(
       `leave out --domain, or begin anew: flynn cluster destroy ${journal.name}`,
     );
   }
-  if (options.layer0 !== (journal.layer0 === true)) {
+  // A flag that was not given may be undefined, whatever its type says.
+  if (Boolean(options.layer0) !== (journal.layer0 === true)) {
     throw conflict(
       journal.layer0
         ? `the cluster ${journal.name} is Layer 0 alone: it was begun with --layer0`
