@@ -113,8 +113,6 @@ export const JobTemplate = z.object({
   pidsLimit: z.number().int().min(1).default(1024),
   /** Open files at most (RLIMIT_NOFILE); absent: the engine's default. */
   openFiles: z.number().int().min(16).max(1_048_576).optional(),
-  /** Bytes that it may write beside its mounts; looked at periodically, a job above it is stopped. */
-  diskLimit: z.number().int().min(MiB).optional(),
   user: z.string().optional(),
   workingDir: z.string().optional(),
   capAdd: z.array(z.string()).default([]),
